@@ -1,0 +1,276 @@
+import { z } from 'zod'
+import { priorities } from '../kernel/event.ts'
+
+/**
+ * The kinds of the Codex (public; JSON Schemas are generated from here into `docs/schemas/`). Objects are strict: a field that this
+ * version does not know is an error with a line, never silently ignored.
+ */
+const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,98}$/, 'lower-case letters, digits and dashes')
+const path = z.string().regex(/^(?!\/)(?!.*\.\.)[\w./-]+$/, 'a path inside the Codex')
+const cel = z.string().min(1).max(2_000).describe('CEL over event, payload, metadata (and context in rules)')
+const semverRange = z.string().min(1).max(100)
+export const duration = z.string().regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 500ms, 15s, 5m, 24h, 30d')
+const tokens = z.int().min(1).max(1_000_000_000_000)
+const usd = z.number().min(0).max(10_000_000)
+const priority = z.enum(priorities)
+const apiVersion = z.literal('guild/v1')
+
+const head = z.strictObject({ name, labels: z.record(z.string(), z.string()).optional() })
+
+const limits = z.strictObject({
+  maxSteps: z.int().min(1).max(100).default(12).describe('model calls'),
+  maxToolCalls: z.int().min(0).max(500).default(24),
+  maxParallelTools: z.int().min(1).max(16).default(4),
+  tokensPerInvocation: tokens.default(60_000).describe('input and output, worst case counted before each call'),
+  costPerInvocation: usd.default(0.4).describe('USD'),
+  landingReserve: z.int().min(0).max(100_000).default(2_500).describe('tokens kept for the closing call'),
+  maxActiveDuration: duration.default('300s').describe('wall clock while RUNNING'),
+  maxWait: duration.default('24h').describe('total time in WAITING_* states'),
+  causal: z
+    .strictObject({ maxDepth: z.int().min(0).max(20).default(4), maxCostPerTree: usd.default(2) })
+    .default({ maxDepth: 4, maxCostPerTree: 2 }),
+})
+
+export const trigger = z.union([
+  z.strictObject({
+    event: z.string().min(1),
+    source: z.string().min(1).optional(),
+    where: cel.optional(),
+    priority: priority.optional(),
+  }),
+  z.strictObject({ manual: z.literal(true), roles: z.array(z.string()).optional() }),
+])
+
+export const contextItem = z.union([
+  z.strictObject({
+    id: z.string().regex(/^[a-z][a-z0-9_]{0,40}$/),
+    tool: z.string().regex(/^[a-z0-9-]+\.[\w-]+$/, 'connector.tool'),
+    args: z.record(z.string(), z.unknown()).default({}).describe('templates: {{event.payload.number}}'),
+    required: z.boolean().default(false),
+    when: cel.optional(),
+    maxTokens: z.int().min(50).max(200_000).default(3_000),
+    timeout: duration.default('15s'),
+  }),
+  z.strictObject({
+    id: z.string().regex(/^[a-z][a-z0-9_]{0,40}$/),
+    codex: path,
+    required: z.boolean().default(true),
+    maxTokens: z.int().min(50).max(200_000).default(2_000),
+  }),
+])
+
+export const actionGrant = z.strictObject({
+  type: z.string().regex(/^[A-Z][A-Z0-9_]+$/),
+  autonomy: z.int().min(0).max(3).default(0).describe('0 recommend only, 1 ask, 2 act and tell, 3 act silently'),
+  max: z.int().min(0).max(100).default(1).describe('per run'),
+  targets: z.array(z.string().min(1)).default(['*']).describe('globs over the target, e.g. octo/shop#*'),
+  expires: duration.default('24h'),
+  when: cel.optional(),
+})
+
+export const agent = z.strictObject({
+  apiVersion,
+  kind: z.literal('Agent'),
+  metadata: head.extend({
+    type: z.string().min(1).max(50),
+    chapter: name.optional(),
+    version: z.string().regex(/^\d+\.\d+\.\d+(-[\w.]+)?$/, 'semver'),
+    owner: z.string().min(1).max(100),
+    description: z.string().max(500).optional(),
+  }),
+  spec: z.strictObject({
+    capabilities: z.array(z.string().regex(/^[A-Z][A-Z0-9_]*$/)).default([]),
+    requires: z
+      .strictObject({
+        agents: z.array(z.strictObject({ type: z.string(), version: semverRange })).default([]),
+        connectors: z.array(z.strictObject({ name, capability: z.string().optional() })).default([]),
+      })
+      .default({ agents: [], connectors: [] }),
+    prompt: z.strictObject({
+      system: path,
+      rules: z.array(path).default([]).describe('appended in this order: a stable cache prefix'),
+      output: path.optional().describe('JSON Schema of the final answer'),
+    }),
+    rules: path.optional().describe('deterministic rules for the `rules` provider'),
+    model: z
+      .strictObject({
+        prefer: z.array(z.string().min(1)).min(1).default(['rules']).describe('provider/alias, tried in order; `rules` needs no key'),
+        maxOutputTokensPerCall: z.int().min(16).max(200_000).default(2_048),
+        temperature: z.number().min(0).max(2).default(0),
+      })
+      .default({ prefer: ['rules'], maxOutputTokensPerCall: 2_048, temperature: 0 }),
+    triggers: z.array(trigger).default([]),
+    context: z.array(contextItem).max(20).default([]),
+    tools: z
+      .strictObject({
+        allow: z
+          .array(
+            z.strictObject({
+              name: z.string().regex(/^[a-z0-9-]+\.[\w-]+$/, 'connector.tool'),
+              timeout: duration.default('15s'),
+              maxCalls: z.int().min(1).max(100).default(6),
+            }),
+          )
+          .default([])
+          .describe('reads only; absence = deny'),
+        actions: z.array(actionGrant).default([]).describe('writes; the model sees them as tools that return a receipt'),
+      })
+      .default({ allow: [], actions: [] }),
+    limits: limits.default(limits.parse({})),
+    trust: z
+      .strictObject({
+        minIntegrity: z.enum(['verified', 'member', 'outsider', 'public']).default('public'),
+        autonomyCeilingWhenTainted: z.int().min(0).max(3).default(1),
+      })
+      .default({ minIntegrity: 'public', autonomyCeilingWhenTainted: 1 }),
+    health: z
+      .strictObject({
+        failureThreshold: z.int().min(1).max(1000).default(5),
+        window: duration.default('10m'),
+        halfOpenAfter: duration.default('60s'),
+      })
+      .default({ failureThreshold: 5, window: '10m', halfOpenAfter: '60s' }),
+    retention: z
+      .strictObject({ transcript: duration.default('30d'), journal: duration.default('30d') })
+      .default({ transcript: '30d', journal: '30d' }),
+  }),
+})
+
+const quota = z.strictObject({
+  tokens: z.strictObject({ monthly: tokens.optional(), daily: tokens.optional(), hourly: tokens.optional() }).optional(),
+  cost: z.strictObject({ monthly: usd.optional(), daily: usd.optional(), hourly: usd.optional() }).optional(),
+})
+
+export const chapter = z.strictObject({
+  apiVersion,
+  kind: z.literal('Chapter'),
+  metadata: head,
+  spec: z.strictObject({
+    title: z.string().max(200).optional(),
+    repositories: z.array(z.string()).default([]).describe('globs over owner/name; decides the chapter of an event'),
+    members: z.array(z.string()).default([]),
+    budget: quota.default({}),
+    autonomyMax: z.record(z.string(), z.int().min(0).max(3)).default({}).describe('per action type; the stricter of chapter and agent holds'),
+  }),
+})
+
+export const routing = z.strictObject({
+  apiVersion,
+  kind: z.literal('Routing'),
+  metadata: head,
+  spec: z.strictObject({
+    rules: z.array(
+      z.strictObject({
+        name,
+        event_type: z.string().min(1).describe('an event type, or * for all'),
+        source: z.string().optional(),
+        where: cel.optional(),
+        target_agents: z.array(z.string()).min(1).describe('agent types or names; a type wakes the agent of the event’s chapter, else the org-wide one'),
+        priority: priority.optional(),
+      }),
+    ),
+    mute: z
+      .array(z.strictObject({ name, event_type: z.string().min(1), source: z.string().optional(), where: cel.optional(), reason: z.string().min(1) }))
+      .default([]),
+  }),
+})
+
+export const policy = z.strictObject({
+  apiVersion,
+  kind: z.literal('Policy'),
+  metadata: head,
+  spec: z.strictObject({
+    budget: quota.optional().describe('of the organisation'),
+    autonomyMax: z.record(z.string(), z.int().min(0).max(3)).default({}).describe('org-wide ceiling per action type'),
+    deny: z
+      .array(z.strictObject({ name, action: z.string(), when: cel.optional(), reason: z.string() }))
+      .default([])
+      .describe('conditions over action, event, agent'),
+    approvals: z.strictObject({ fourEyes: z.boolean().default(false) }).default({ fourEyes: false }),
+  }),
+})
+
+export const connector = z.strictObject({
+  apiVersion,
+  kind: z.literal('Connector'),
+  metadata: head,
+  spec: z.strictObject({
+    system: z.enum(['github']).describe('the target and source this connector speaks to'),
+    mode: z.enum(['shadow', 'live']).default('shadow'),
+    chapter: name.optional(),
+    secret: z.string().regex(/^[A-Z][A-Z0-9_]*$/).optional().describe('name of the environment variable with the webhook secret(s)'),
+    token: z.string().regex(/^[A-Z][A-Z0-9_]*$/).optional().describe('name of the environment variable with the API token'),
+    baseUrl: z.url().optional(),
+    botLogins: z.array(z.string()).default([]).describe('our own accounts: their events are echoes'),
+    tools: z
+      .union([
+        z.strictObject({ builtin: z.enum(['github']) }),
+        z.strictObject({ url: z.url(), headers: z.record(z.string(), z.string()).optional().describe('values may be ${ENV_NAME}') }),
+        z.strictObject({ command: z.string().min(1), args: z.array(z.string()).default([]), env: z.array(z.string()).default([]).describe('names passed through') }),
+      ])
+      .optional()
+      .describe('the MCP server that answers reads'),
+  }),
+})
+
+export const provider = z.strictObject({
+  apiVersion,
+  kind: z.literal('Provider'),
+  metadata: head,
+  spec: z.strictObject({
+    api: z.enum(['anthropic', 'openai', 'openai-compatible']),
+    baseUrl: z.url().optional(),
+    key: z.string().regex(/^[A-Z][A-Z0-9_]*$/).optional().describe('name of the environment variable with the key'),
+    models: z
+      .array(
+        z.strictObject({
+          alias: z.string().min(1).describe('named in manifests as <provider>/<alias>'),
+          model: z.string().min(1).describe('the vendor’s id'),
+          contextTokens: z.int().min(1_000).default(128_000),
+          price: z
+            .strictObject({
+              version: z.string(),
+              inputPerMillion: usd,
+              outputPerMillion: usd,
+              cacheReadPerMillion: usd.optional(),
+              cacheWritePerMillion: usd.optional(),
+            })
+            .optional()
+            .describe('USD; without it no run with a money limit may use the model'),
+        }),
+      )
+      .min(1),
+  }),
+})
+
+const template = z.unknown().describe('JSON whose strings may hold {{event.…}}, {{payload.…}}, {{context.…}}, {{agent.…}}')
+export const rules = z.strictObject({
+  apiVersion,
+  kind: z.literal('Rules'),
+  metadata: head,
+  spec: z.strictObject({
+    rules: z.array(
+      z.strictObject({
+        name,
+        when: cel,
+        do: z.array(z.strictObject({ action: z.string(), args: z.record(z.string(), template) })).default([]),
+        summary: z.string().optional().describe('template; what the run says it did'),
+        stop: z.boolean().default(false),
+      }),
+    ),
+  }),
+})
+
+export const kinds = { Agent: agent, Chapter: chapter, Routing: routing, Policy: policy, Connector: connector, Provider: provider, Rules: rules } as const
+export type Kind = keyof typeof kinds
+
+export type AgentManifest = z.infer<typeof agent>
+export type ChapterFile = z.infer<typeof chapter>
+export type RoutingFile = z.infer<typeof routing>
+export type PolicyFile = z.infer<typeof policy>
+export type ConnectorFile = z.infer<typeof connector>
+export type ProviderFile = z.infer<typeof provider>
+export type RulesFile = z.infer<typeof rules>
+export type Trigger = z.infer<typeof trigger>
+export type ContextItem = z.infer<typeof contextItem>
+export type ActionGrant = z.infer<typeof actionGrant>

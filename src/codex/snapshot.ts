@@ -1,0 +1,92 @@
+import type { AgentManifest, ChapterFile, ConnectorFile, PolicyFile, ProviderFile, RulesFile } from './kinds.ts'
+import type { Condition } from './condition.ts'
+
+/** Where a thing stands in the Codex, for people: `routing/events.yaml:12`. */
+export interface Place {
+  readonly file: string
+  readonly line: number
+}
+
+export interface CodexProblem extends Place {
+  readonly severity: 'error' | 'warning'
+  readonly message: string
+}
+
+export interface CompiledRoute {
+  /** `routing/events.yaml#pr-opened`, or `agents/sentinel.yaml#trigger-0` for a manifest trigger */
+  readonly rule: string
+  readonly place: Place
+  /** event type, or `*` */
+  readonly eventType: string
+  readonly source: string | null
+  readonly where: Condition | null
+  /** agent ids or agent types; `chapterOf` decides among agents of a type */
+  readonly targets: readonly string[]
+  readonly priority: AgentPriority | null
+  /** set: a match ends in MUTED with this reason */
+  readonly mute: string | null
+}
+type AgentPriority = import('../kernel/event.ts').Priority
+
+export interface CompiledRule {
+  readonly name: string
+  readonly when: Condition
+  readonly do: readonly { readonly action: string; readonly args: Readonly<Record<string, unknown>> }[]
+  readonly summary: string | null
+  readonly stop: boolean
+}
+
+export interface CompiledAgent {
+  /** = manifest.metadata.name = `agents.id` */
+  readonly id: string
+  readonly manifest: AgentManifest
+  readonly place: Place
+  /** system prompt followed by the rule files, in the manifest's order; byte-stable */
+  readonly system: string
+  /** JSON Schema of the final answer */
+  readonly output: object | null
+  readonly rules: readonly CompiledRule[]
+  /** texts of `context[].codex` items by path */
+  readonly files: Readonly<Record<string, string>>
+  /** conditions of `context[].when` and `tools.actions[].when`, by their text */
+  readonly conditions: ReadonlyMap<string, Condition>
+  /** unmet `requires`: the agent is DEGRADED with these reasons */
+  readonly unmet: readonly string[]
+}
+
+/** One commit of the Codex, validated as a whole; immutable. */
+export interface CodexSnapshot {
+  /** 40 hex digits; `worktree-<hash>` for a folder that is not a Git repository */
+  readonly commit: string
+  /** Merkle hash of the files used */
+  readonly hash: string
+  readonly loadedAt: Date
+  readonly agents: ReadonlyMap<string, CompiledAgent>
+  readonly chapters: ReadonlyMap<string, ChapterFile>
+  readonly routes: readonly CompiledRoute[]
+  readonly policies: readonly PolicyFile[]
+  readonly connectors: ReadonlyMap<string, ConnectorFile>
+  readonly providers: ReadonlyMap<string, ProviderFile>
+  readonly rulesFiles: ReadonlyMap<string, RulesFile>
+  readonly denials: readonly CompiledDenial[]
+  readonly warnings: readonly CodexProblem[]
+}
+
+export interface CompiledDenial {
+  readonly name: string
+  readonly place: Place
+  /** action type or `*` */
+  readonly action: string
+  readonly when: Condition | null
+  readonly reason: string
+}
+
+/** The Codex as components see it. */
+export interface Codex {
+  /** The newest valid snapshot. */
+  current(): CodexSnapshot
+  /** The snapshot a run is pinned to. Rejects with GUILD_CODEX_UNAVAILABLE when the commit cannot be read any more. */
+  at(commit: string): Promise<CodexSnapshot>
+  /** Errors of the newest commit, when it is not the one that serves. */
+  problems(): { readonly commit: string; readonly problems: readonly CodexProblem[] } | null
+}

@@ -1,0 +1,44 @@
+/** A fixed SQL text with a name, loaded from a `.sql` file by `statements()`. The name serves prepared statements and traces. */
+export interface Statement {
+  readonly name: string
+  readonly text: string
+}
+
+export interface Result<Row> {
+  readonly rows: readonly Row[]
+  /** rows inserted, updated, deleted or selected */
+  readonly count: number
+}
+
+/**
+ * Parameters and rows are the same on every adapter:
+ * - bind: null, boolean, number, string, Date, and arrays of string or number (for `= ANY($1::text[])`, `unnest`). JSON is bound
+ *   as text: `JSON.stringify(x)` with `$n::jsonb`. Bulk: one JSON text and `jsonb_to_recordset($1::jsonb) AS t(…)`.
+ * - read: int2/4/8 and float as number (an int8 beyond 2^53 throws), numeric as string, timestamptz as Date, json/jsonb parsed,
+ *   text[] as string[], bytea as Uint8Array.
+ */
+export type Param = null | boolean | number | string | Date | readonly string[] | readonly number[]
+
+export interface Queryable {
+  query<Row = Record<string, unknown>>(statement: Statement, params?: readonly Param[]): Promise<Result<Row>>
+}
+
+/**
+ * PostgreSQL as the rest of the product sees it. The conformance suite proves each sentence for every adapter.
+ *
+ * - `transaction` commits when `work` resolves and rolls back when it rejects. It is short: it never waits for anything outside the
+ *   database (the embedded adapter has one connection). Serialisation failures and deadlocks (40001, 40P01) are retried, up to 5 times.
+ * - Calling `query` or `transaction` of the database inside its own `work` throws GUILD_DATABASE_NESTED instead of waiting for itself.
+ * - `listen` calls back for every NOTIFY on the channel after it has resolved; after a lost connection it listens again and calls
+ *   back once with '' (something may have been missed).
+ * - A lost connection or a shut-down server rejects with GUILD_DATABASE_UNAVAILABLE (retryable); a unique violation and other
+ *   SQLSTATEs keep the driver's error as `cause`, readable by `sqlState(error)`.
+ * - `close` waits for what runs, then frees everything. Closing twice is fine.
+ */
+export interface Database extends Queryable, AsyncDisposable {
+  readonly kind: 'postgres' | 'pglite'
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
+  /** @returns stops listening */
+  listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>
+  close(): Promise<void>
+}

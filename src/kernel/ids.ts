@@ -1,0 +1,54 @@
+import { createHash, randomBytes } from 'node:crypto'
+
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz' // Crockford base32, lower case
+const bodyLength = 26
+
+/** Prefixes say what an id names; the body is 26 characters of Crockford base32. */
+export type IdPrefix = 'evt' | 'inv' | 'act' | 'ntf' | 'rcv' | 'apr' | 'aud' | 'res' | 'key' | 'dec' | 'msg'
+
+/**
+ * An id that two processes compute alike from the same parts, which is what makes a redelivery a no-op.
+ * Parts are length-prefixed, so that ('ab','c') and ('a','bc') differ.
+ */
+export function hashId(prefix: IdPrefix, ...parts: readonly (string | number)[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts) {
+    const text = String(part)
+    hash.update(`${Buffer.byteLength(text)}:${text};`)
+  }
+  return `${prefix}_${encode(hash.digest())}`
+}
+
+/** A new id that sorts by time (ULID layout: 48 bits of milliseconds, 80 random bits). */
+export function timeId(prefix: IdPrefix, nowMs: number): string {
+  const bytes = Buffer.alloc(17)
+  bytes.writeUIntBE(nowMs, 0, 6)
+  randomBytes(11).copy(bytes, 6)
+  return `${prefix}_${encode(bytes)}`
+}
+
+/** W3C trace id (32 hex digits) of everything an event causes; the same for a redelivery. https://www.w3.org/TR/trace-context/ */
+export function traceId(eventId: string): string {
+  return createHash('sha256').update(`trace:${eventId}`).digest('hex').slice(0, 32)
+}
+
+export function sha256(data: string | Uint8Array): string {
+  return createHash('sha256').update(data).digest('hex')
+}
+
+function encode(bytes: Uint8Array): string {
+  let out = ''
+  let buffer = 0
+  let bits = 0
+  for (const byte of bytes) {
+    buffer = (buffer << 8) | byte
+    bits += 8
+    while (bits >= 5 && out.length < bodyLength) {
+      bits -= 5
+      out += alphabet[(buffer >> bits) & 31]
+    }
+    buffer &= (1 << bits) - 1
+    if (out.length === bodyLength) break
+  }
+  return out
+}

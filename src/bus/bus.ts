@@ -53,6 +53,12 @@ export interface Nack {
 /** Resolving acknowledges; rejecting returns the whole batch (with `retryAfterMs` of a GuildError, if it has one). */
 export type Handler = (batch: readonly Delivery[], signal: AbortSignal) => Promise<readonly Nack[] | void>
 
+/** A component that eats from the bus; whatever runs it (monolith, pod, Lambda) is outside. */
+export interface Consumer {
+  readonly subscription: Subscription
+  readonly handle: Handler
+}
+
 export interface DeadLetter {
   readonly topic: string
   readonly group: string | null
@@ -105,7 +111,12 @@ export interface Bus extends AsyncDisposable {
   ensureGroup(subscription: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<void>
   consume(subscription: Subscription, handle: Handler, signal: AbortSignal): Promise<void>
   peek(topic: string, options: { readonly limit: number; readonly before?: string }): Promise<readonly LoggedMessage[]>
-  replay(options: { readonly topic: string; readonly group: string; readonly from: Date; readonly to: Date }): Promise<number>
+  replay(options: {
+    readonly topic: string
+    readonly group: string
+    readonly from: Date
+    readonly to: Date
+  }): Promise<number>
   lag(): Promise<readonly GroupLag[]>
   /** @returns messages ever published on the topic that the log still holds */
   count(topic: string): Promise<number>

@@ -94,7 +94,11 @@ export const agent = z.strictObject({
     rules: path.optional().describe('deterministic rules for the `rules` provider'),
     model: z
       .strictObject({
-        prefer: z.array(z.string().min(1)).min(1).default(['rules']).describe('provider/alias, tried in order; `rules` needs no key'),
+        prefer: z
+          .array(z.string().min(1))
+          .min(1)
+          .default(['rules'])
+          .describe('provider/alias, tried in order; `rules` needs no key'),
         maxOutputTokensPerCall: z.int().min(16).max(200_000).default(2_048),
         temperature: z.number().min(0).max(2).default(0),
       })
@@ -113,7 +117,10 @@ export const agent = z.strictObject({
           )
           .default([])
           .describe('reads only; absence = deny'),
-        actions: z.array(actionGrant).default([]).describe('writes; the model sees them as tools that return a receipt'),
+        actions: z
+          .array(actionGrant)
+          .default([])
+          .describe('writes; the model sees them as tools that return a receipt'),
       })
       .default({ allow: [], actions: [] }),
     limits: limits.default(limits.parse({})),
@@ -137,7 +144,9 @@ export const agent = z.strictObject({
 })
 
 const quota = z.strictObject({
-  tokens: z.strictObject({ monthly: tokens.optional(), daily: tokens.optional(), hourly: tokens.optional() }).optional(),
+  tokens: z
+    .strictObject({ monthly: tokens.optional(), daily: tokens.optional(), hourly: tokens.optional() })
+    .optional(),
   cost: z.strictObject({ monthly: usd.optional(), daily: usd.optional(), hourly: usd.optional() }).optional(),
 })
 
@@ -150,7 +159,10 @@ export const chapter = z.strictObject({
     repositories: z.array(z.string()).default([]).describe('globs over owner/name; decides the chapter of an event'),
     members: z.array(z.string()).default([]),
     budget: quota.default({}),
-    autonomyMax: z.record(z.string(), z.int().min(0).max(3)).default({}).describe('per action type; the stricter of chapter and agent holds'),
+    autonomyMax: z
+      .record(z.string(), z.int().min(0).max(3))
+      .default({})
+      .describe('per action type; the stricter of chapter and agent holds'),
   }),
 })
 
@@ -165,12 +177,23 @@ export const routing = z.strictObject({
         event_type: z.string().min(1).describe('an event type, or * for all'),
         source: z.string().optional(),
         where: cel.optional(),
-        target_agents: z.array(z.string()).min(1).describe('agent types or names; a type wakes the agent of the event’s chapter, else the org-wide one'),
+        target_agents: z
+          .array(z.string())
+          .min(1)
+          .describe('agent types or names; a type wakes the agent of the event’s chapter, else the org-wide one'),
         priority: priority.optional(),
       }),
     ),
     mute: z
-      .array(z.strictObject({ name, event_type: z.string().min(1), source: z.string().optional(), where: cel.optional(), reason: z.string().min(1) }))
+      .array(
+        z.strictObject({
+          name,
+          event_type: z.string().min(1),
+          source: z.string().optional(),
+          where: cel.optional(),
+          reason: z.string().min(1),
+        }),
+      )
       .default([]),
   }),
 })
@@ -198,15 +221,30 @@ export const connector = z.strictObject({
     system: z.enum(['github']).describe('the target and source this connector speaks to'),
     mode: z.enum(['shadow', 'live']).default('shadow'),
     chapter: name.optional(),
-    secret: z.string().regex(/^[A-Z][A-Z0-9_]*$/).optional().describe('name of the environment variable with the webhook secret(s)'),
-    token: z.string().regex(/^[A-Z][A-Z0-9_]*$/).optional().describe('name of the environment variable with the API token'),
+    secret: z
+      .string()
+      .regex(/^[A-Z][A-Z0-9_]*$/)
+      .optional()
+      .describe('name of the environment variable with the webhook secret(s)'),
+    token: z
+      .string()
+      .regex(/^[A-Z][A-Z0-9_]*$/)
+      .optional()
+      .describe('name of the environment variable with the API token'),
     baseUrl: z.url().optional(),
     botLogins: z.array(z.string()).default([]).describe('our own accounts: their events are echoes'),
     tools: z
       .union([
         z.strictObject({ builtin: z.enum(['github']) }),
-        z.strictObject({ url: z.url(), headers: z.record(z.string(), z.string()).optional().describe('values may be ${ENV_NAME}') }),
-        z.strictObject({ command: z.string().min(1), args: z.array(z.string()).default([]), env: z.array(z.string()).default([]).describe('names passed through') }),
+        z.strictObject({
+          url: z.url(),
+          headers: z.record(z.string(), z.string()).optional().describe('values may be ${ENV_NAME}'),
+        }),
+        z.strictObject({
+          command: z.string().min(1),
+          args: z.array(z.string()).default([]),
+          env: z.array(z.string()).default([]).describe('names passed through'),
+        }),
       ])
       .optional()
       .describe('the MCP server that answers reads'),
@@ -220,7 +258,11 @@ export const provider = z.strictObject({
   spec: z.strictObject({
     api: z.enum(['anthropic', 'openai', 'openai-compatible']),
     baseUrl: z.url().optional(),
-    key: z.string().regex(/^[A-Z][A-Z0-9_]*$/).optional().describe('name of the environment variable with the key'),
+    key: z
+      .string()
+      .regex(/^[A-Z][A-Z0-9_]*$/)
+      .optional()
+      .describe('name of the environment variable with the key'),
     models: z
       .array(
         z.strictObject({
@@ -243,7 +285,9 @@ export const provider = z.strictObject({
   }),
 })
 
-const template = z.unknown().describe('JSON whose strings may hold {{event.…}}, {{payload.…}}, {{context.…}}, {{agent.…}}')
+const template = z
+  .unknown()
+  .describe('JSON whose strings may hold {{event.…}}, {{payload.…}}, {{context.…}}, {{agent.…}}')
 export const rules = z.strictObject({
   apiVersion,
   kind: z.literal('Rules'),
@@ -261,7 +305,15 @@ export const rules = z.strictObject({
   }),
 })
 
-export const kinds = { Agent: agent, Chapter: chapter, Routing: routing, Policy: policy, Connector: connector, Provider: provider, Rules: rules } as const
+export const kinds = {
+  Agent: agent,
+  Chapter: chapter,
+  Routing: routing,
+  Policy: policy,
+  Connector: connector,
+  Provider: provider,
+  Rules: rules,
+} as const
 export type Kind = keyof typeof kinds
 
 export type AgentManifest = z.infer<typeof agent>

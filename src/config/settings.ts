@@ -13,31 +13,75 @@ interface Row<T> {
 
 const text = z.string().min(1)
 const url = z.url()
-const port = z.string().regex(/^\d{1,5}$/).transform(Number).pipe(z.int().min(0).max(65_535))
-const list = z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean))
-const secret = z.string().min(1).transform((value) => new Secret(value))
+const port = z
+  .string()
+  .regex(/^\d{1,5}$/)
+  .transform(Number)
+  .pipe(z.int().min(0).max(65_535))
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean),
+)
+const secret = z
+  .string()
+  .min(1)
+  .transform((value) => new Secret(value))
 /** Several secrets, comma-separated, for rotation. */
-const secrets = z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean).map((item) => new Secret(item)))
+const secrets = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean)
+    .map((item) => new Secret(item)),
+)
 const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1')
 
 /** One row per setting (public names). Every secret is also read from the file that `NAME_FILE` names. */
 export const settingRows = {
   home: row('GUILD_HOME', 'folder of the embedded database, keys and artifacts', text, { default: '.guild' }),
   host: row('HOST', 'address to bind to; loopback unless you say otherwise', text, { default: '127.0.0.1' }),
-  port: row('PORT', 'port of gateway, API and console; the next free one is taken when it is in use', port, { default: '8080' }),
+  port: row('PORT', 'port of gateway, API and console; the next free one is taken when it is in use', port, {
+    default: '8080',
+  }),
   url: row('GUILD_URL', 'where the CLI finds a running guild; default: the one on this GUILD_HOME', url.optional()),
-  apiKey: row('GUILD_API_KEY', 'bearer key of the CLI; default: the admin key in GUILD_HOME', secret.optional(), { secret: true }),
-  databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', secret.optional(), { secret: true }),
+  apiKey: row('GUILD_API_KEY', 'bearer key of the CLI; default: the admin key in GUILD_HOME', secret.optional(), {
+    secret: true,
+  }),
+  databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', secret.optional(), {
+    secret: true,
+  }),
   eventBusUrl: row('EVENT_BUS_URL', 'postgres: uses the database', text, { default: 'postgres:' }),
   artifactsUrl: row('ARTIFACTS_URL', 'file:<folder>; default: artifacts/ in GUILD_HOME', text.optional()),
   codexUrl: row('CODEX_URL', 'path or Git URL of the Codex, #branch; default: the sample Codex', text.optional()),
-  codexRefreshMs: row('CODEX_REFRESH_MS', 'how often the Codex is looked at for a new commit', text.regex(/^\d+$/).transform(Number), { default: '5000' }),
-  logLevel: row('LOG_LEVEL', 'debug, info, warn, error or silent', z.enum(['debug', 'info', 'warn', 'error', 'silent']), { default: 'info' }),
-  live: row('GUILD_LIVE', 'connectors that really write, comma-separated (github); all others only show what they would send', list, { default: '' }),
+  codexRefreshMs: row(
+    'CODEX_REFRESH_MS',
+    'how often the Codex is looked at for a new commit',
+    text.regex(/^\d+$/).transform(Number),
+    { default: '5000' },
+  ),
+  logLevel: row(
+    'LOG_LEVEL',
+    'debug, info, warn, error or silent',
+    z.enum(['debug', 'info', 'warn', 'error', 'silent']),
+    { default: 'info' },
+  ),
+  live: row(
+    'GUILD_LIVE',
+    'connectors that really write, comma-separated (github); all others only show what they would send',
+    list,
+    { default: '' },
+  ),
   organisation: row('GUILD_ORGANISATION', 'name of the organisation in the ledger', text, { default: 'default' }),
-  githubWebhookSecrets: row('GITHUB_WEBHOOK_SECRET', 'secret(s) of the GitHub webhook', secrets, { default: '', secret: true }),
+  githubWebhookSecrets: row('GITHUB_WEBHOOK_SECRET', 'secret(s) of the GitHub webhook', secrets, {
+    default: '',
+    secret: true,
+  }),
   githubToken: row('GITHUB_TOKEN', 'token for GitHub reads and writes', secret.optional(), { secret: true }),
-  githubApiUrl: row('GITHUB_API_URL', 'GitHub API; https://HOST/api/v3 for GitHub Enterprise', url, { default: 'https://api.github.com' }),
+  githubApiUrl: row('GITHUB_API_URL', 'GitHub API; https://HOST/api/v3 for GitHub Enterprise', url, {
+    default: 'https://api.github.com',
+  }),
   githubBotLogin: row('GITHUB_BOT_LOGIN', 'login our token acts as: its events are echoes', text.optional()),
   anthropicApiKey: row('ANTHROPIC_API_KEY', 'key for Anthropic models', secret.optional(), { secret: true }),
   anthropicBaseUrl: row('ANTHROPIC_BASE_URL', 'Anthropic API or a server that speaks it', url.optional()),
@@ -62,7 +106,10 @@ export interface EffectiveSetting {
 
 /** Reads and validates every setting. @throws GUILD_CONFIG_INVALID naming the variable */
 export function loadSettings(env: Readonly<Record<string, string | undefined>>): Settings {
-  const entries = Object.entries(settingRows).map(([name, setting]) => [name, parse(setting, read(setting, env).value)])
+  const entries = Object.entries(settingRows).map(([name, setting]: [string, Row<unknown>]) => [
+    name,
+    parse(setting, read(setting, env).value),
+  ])
   return Object.fromEntries(entries) as Settings
 }
 
@@ -70,11 +117,19 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
 export function effectiveSettings(env: Readonly<Record<string, string | undefined>>): readonly EffectiveSetting[] {
   return Object.values(settingRows).map((setting: Row<unknown>) => {
     const { value, source } = read(setting, env)
-    return { env: setting.env, about: setting.about, source, shown: value && setting.secret ? '[secret]' : (value ?? '') }
+    return {
+      env: setting.env,
+      about: setting.about,
+      source,
+      shown: value && setting.secret ? '[secret]' : (value ?? ''),
+    }
   })
 }
 
-function read(setting: Row<unknown>, env: Readonly<Record<string, string | undefined>>): { value: string | undefined; source: SettingSource } {
+function read(
+  setting: Row<unknown>,
+  env: Readonly<Record<string, string | undefined>>,
+): { value: string | undefined; source: SettingSource } {
   const direct = env[setting.env]
   if (direct !== undefined && direct !== '') return { value: direct, source: 'environment' }
   const file = setting.secret ? env[`${setting.env}_FILE`] : undefined
@@ -82,7 +137,11 @@ function read(setting: Row<unknown>, env: Readonly<Record<string, string | undef
   try {
     return { value: readFileSync(file, 'utf8').trim(), source: 'file' }
   } catch (error) {
-    throw new GuildError('GUILD_CONFIG_INVALID', { name: `${setting.env}_FILE`, why: reasonOf(error) }, { cause: error })
+    throw new GuildError(
+      'GUILD_CONFIG_INVALID',
+      { name: `${setting.env}_FILE`, why: reasonOf(error) },
+      { cause: error },
+    )
   }
 }
 
@@ -93,6 +152,11 @@ function parse<T>(setting: Row<T>, value: string | undefined): T {
   throw new GuildError('GUILD_CONFIG_INVALID', { name: setting.env, why })
 }
 
-function row<T>(env: string, about: string, schema: z.ZodType<T, string | undefined>, more: { default?: string; secret?: boolean } = {}): Row<T> {
+function row<T>(
+  env: string,
+  about: string,
+  schema: z.ZodType<T, string | undefined>,
+  more: { default?: string; secret?: boolean } = {},
+): Row<T> {
   return { env, about, schema, ...more }
 }

@@ -4,7 +4,12 @@ import type { JsonObject } from '../kernel/json.ts'
 /** Our own transcript format: what the journal keeps and every adapter translates. Never an SDK's. */
 export type LlmMessage =
   | { readonly role: 'user'; readonly text: string }
-  | { readonly role: 'assistant'; readonly text: string; readonly toolCalls: readonly LlmToolCall[]; readonly opaque?: JsonObject }
+  | {
+      readonly role: 'assistant'
+      readonly text: string
+      readonly toolCalls: readonly LlmToolCall[]
+      readonly opaque?: JsonObject
+    }
   | { readonly role: 'tool'; readonly results: readonly LlmToolResult[] }
 
 export interface LlmToolCall {
@@ -42,7 +47,12 @@ export interface LlmRequest {
   /** JSON Schema of the final answer */
   readonly output: object | null
   /** For `rules`: what conditions and templates read. Never sent to a vendor. */
-  readonly facts: { readonly event: unknown; readonly context: JsonObject; readonly agent: JsonObject; readonly rules: readonly CompiledRule[] }
+  readonly facts: {
+    readonly event: unknown
+    readonly context: JsonObject
+    readonly agent: JsonObject
+    readonly rules: readonly CompiledRule[]
+  }
 }
 
 /** Disjoint counts, as the invoice adds them up; adapters map each vendor's own way of counting (OpenAI: cached is a subset of input; Anthropic: in addition). */
@@ -74,7 +84,10 @@ export interface LlmAnswer {
  * `signal` rejects with the signal's reason.
  */
 export interface Llm {
-  call(request: LlmRequest, options: { readonly signal: AbortSignal; readonly onUsage?: (usage: Partial<LlmUsage>) => void }): Promise<LlmAnswer>
+  call(
+    request: LlmRequest,
+    options: { readonly signal: AbortSignal; readonly onUsage?: (usage: Partial<LlmUsage>) => void },
+  ): Promise<LlmAnswer>
 }
 
 /** Alias of a manifest (`anthropic/claude-sonnet`, `rules`) → what to call and what it costs; null: not configured here, with the reason. */

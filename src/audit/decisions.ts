@@ -1,0 +1,32 @@
+import type { Queryable } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
+import type { JsonObject } from '../kernel/json.ts'
+
+const sql = statements(import.meta.url, './decisions.sql', ['insertDecisions'])
+
+/**
+ * Why something happened, or did not (law 5). Written in the transaction that makes it true. `guild why`, the live stream and the
+ * story of a run are read from these records alone, so `reason` is a sentence for people.
+ */
+export interface Decision {
+  readonly at: string
+  readonly stage: 'dispatch' | 'admission' | 'run' | 'guard' | 'budget' | 'policy' | 'action' | 'approval'
+  /** a disposition, run state, action state or verdict, e.g. `ROUTED`, `RUNNING`, `STOPPED`, `needs_approval`, `SUCCEEDED` */
+  readonly outcome: string
+  readonly event_id?: string | null
+  readonly receipt_id?: string | null
+  readonly agent_id?: string | null
+  readonly invocation_id?: string | null
+  readonly action_id?: string | null
+  /** `routing/events.yaml#pr-opened` */
+  readonly rule?: string | null
+  readonly reason: string
+  readonly codex_commit?: string | null
+  readonly detail?: JsonObject
+}
+
+/** One statement, however many. */
+export async function recordDecisions(tx: Queryable, decisions: readonly Decision[]): Promise<void> {
+  if (decisions.length === 0) return
+  await tx.query(sql.insertDecisions, [JSON.stringify(decisions)])
+}

@@ -15,7 +15,7 @@ export interface Result<Row> {
  * - bind: null, boolean, number, string, Date, and arrays of string or number (for `= ANY($1::text[])`, `unnest`). JSON is bound
  *   as text: `JSON.stringify(x)` with `$n::jsonb`. Bulk: one JSON text and `jsonb_to_recordset($1::jsonb) AS t(…)`.
  * - read: int2/4/8 and float as number (an int8 beyond 2^53 throws), numeric as string, timestamptz as Date, json/jsonb parsed,
- *   text[] as string[], bytea as Uint8Array.
+ *   text[] as string[], bytea as Uint8Array; everything else (date, uuid, interval …) as PostgreSQL's text.
  */
 export type Param = null | boolean | number | string | Date | readonly string[] | readonly number[]
 
@@ -41,4 +41,22 @@ export interface Database extends Queryable, AsyncDisposable {
   /** @returns stops listening */
   listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>
   close(): Promise<void>
+}
+
+/** The five characters of PostgreSQL's error code (`23505`: unique violation), or undefined if the error is not one of SQL. */
+export function sqlState(error: unknown): string | undefined {
+  for (let one = error, depth = 0; one instanceof Error && depth < 5; one = one.cause, depth += 1) {
+    if ('code' in one && typeof one.code === 'string' && /^[0-9A-Z]{5}$/.test(one.code)) return one.code
+  }
+  return undefined
+}
+
+/** What migrations need beyond the port: several statements in one text. */
+export interface ScriptRunner extends Queryable {
+  script(text: string): Promise<void>
+}
+
+/** A `Database` whose transactions also run scripts. Every adapter is one; components see a `Database`. */
+export interface MigratableDatabase extends Database {
+  transaction<T>(work: (tx: ScriptRunner) => Promise<T>): Promise<T>
 }

@@ -154,6 +154,12 @@ export const errorCatalogue = {
     'the condition {expression} is not valid: {why}',
     'Conditions are CEL over event, payload, metadata and context; see docs/codex.md.',
   ),
+  GUILD_TEMPLATE_INVALID: row(
+    422,
+    false,
+    'a template is not valid: {why}',
+    'Templates are paths, filters and loops, never code; see docs/codex.md.',
+  ),
   // dispatcher, executor
   GUILD_LEASE_LOST: row(
     409,
@@ -213,8 +219,8 @@ export const errorCatalogue = {
   GUILD_LLM_TIMEOUT: row(
     504,
     true,
-    '{provider} sent nothing for {ms} ms',
-    'The call was cut off; the run tries again.',
+    '{provider} was cut off: {why}',
+    'The run tries again. A model that needs longer to begin than a minute is too slow for a run.',
   ),
   GUILD_LLM_UNRECORDED: row(
     422,

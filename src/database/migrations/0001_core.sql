@@ -213,6 +213,8 @@ CREATE TABLE guild_core.actions (
   args_hash      text NOT NULL,
   autonomy       integer NOT NULL,
   rule           text,
+  integrity      varchar(10) NOT NULL DEFAULT 'public',
+  receipt        jsonb NOT NULL DEFAULT '{}',
   state          varchar(20) NOT NULL CHECK (state IN ('PROPOSED', 'HELD', 'APPROVED', 'READY', 'EXECUTING', 'SUCCEEDED', 'RETRY', 'AMBIGUOUS', 'PROBING',
                    'PARKED', 'SHADOWED', 'FAILED', 'UNDONE', 'EXPIRED', 'DENIED')),
   reason         text,
@@ -240,6 +242,7 @@ CREATE TABLE guild_core.actions (
 CREATE INDEX actions_created ON guild_core.actions (created_at DESC, id DESC);
 CREATE INDEX actions_invocation ON guild_core.actions (invocation_id);
 CREATE INDEX actions_event ON guild_core.actions (event_id);
+CREATE INDEX actions_target ON guild_core.actions (connector, target, lane);
 CREATE INDEX actions_open ON guild_core.actions (connector, target, lane)
   WHERE state IN ('READY', 'EXECUTING', 'RETRY', 'AMBIGUOUS', 'PROBING');
 CREATE INDEX actions_due ON guild_core.actions (next_at) WHERE state IN ('READY', 'EXECUTING', 'RETRY', 'AMBIGUOUS', 'PROBING');
@@ -278,6 +281,10 @@ CREATE TABLE guild_core.breakers (
   opened_at   timestamptz,
   retry_at    timestamptz,
   last_error  text,
+  -- first failure of the series that counts; times opened in a row; nothing is sent before next_at (pacing, rate limits)
+  since       timestamptz,
+  openings    integer NOT NULL DEFAULT 0,
+  next_at     timestamptz,
   updated_at  timestamptz NOT NULL DEFAULT now()
 );
 

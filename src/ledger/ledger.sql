@@ -1,0 +1,146 @@
+-- name: lockBudgets
+-- Creates what is missing and locks all of them, in text order of the ids, which is the lock order of every statement here. A row
+-- whose limits did not change is locked without being written.
+INSERT INTO guild_ledger.token_budgets AS b
+  (id, entity_type, entity_id, limit_kind, period_start, period_end, budget_tokens, cost_limit_micros, updated_at)
+SELECT id, entity_type, entity_id, limit_kind, period_start, period_end, budget_tokens, cost_limit_micros, $2
+FROM jsonb_to_recordset($1::jsonb) AS l (
+  id text, entity_type text, entity_id text, limit_kind text, period_start timestamptz, period_end timestamptz,
+  budget_tokens bigint, cost_limit_micros bigint
+)
+ORDER BY id COLLATE "C"
+ON CONFLICT (id) DO UPDATE
+  SET budget_tokens = excluded.budget_tokens, cost_limit_micros = excluded.cost_limit_micros, updated_at = excluded.updated_at
+  WHERE (b.budget_tokens, b.cost_limit_micros) IS DISTINCT FROM (excluded.budget_tokens, excluded.cost_limit_micros);
+
+-- name: reserve
+-- Runs after lockBudgets, so the rows cannot change under it: looks at every limit, then takes from all of them or from none.
+-- $1 limits · $2 tokens · $3 cost · $4 id · $5 invocation · $6 step · $7 attempt · $8 owner · $9 epoch · $10 expires · $11 now
+WITH wanted AS (
+  SELECT * FROM jsonb_to_recordset($1::jsonb) AS l (rank integer, id text, budget_tokens bigint, cost_limit_micros bigint)
+), refused AS (
+  SELECT w.rank, d.dimension, d.remaining
+  FROM wanted w
+  JOIN guild_ledger.token_budgets b ON b.id = w.id
+  CROSS JOIN LATERAL (VALUES
+    ('tokens', w.budget_tokens - b.consumed_tokens - b.reserved_tokens, $2::bigint),
+    ('cost', w.cost_limit_micros - b.consumed_cost_micros - b.reserved_cost_micros, $3::bigint)
+  ) AS d (dimension, remaining, need)
+  WHERE d.need > 0 AND d.need > d.remaining
+  ORDER BY w.rank, d.dimension DESC
+  LIMIT 1
+), opened AS (
+  INSERT INTO guild_ledger.reservations
+    (id, invocation_id, step_seq, attempt, budget_ids, tokens, cost_micros, state, owner, lease_epoch, expires_at, created_at)
+  SELECT $4::text, $5::text, $6::integer, $7::integer, (SELECT coalesce(jsonb_agg(id ORDER BY rank), '[]') FROM wanted), $2::bigint,
+    $3::bigint, 'OPEN', $8::text, $9::integer, $10::timestamptz, $11::timestamptz
+  WHERE NOT EXISTS (SELECT FROM refused)
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), taken AS (
+  UPDATE guild_ledger.token_budgets b
+  SET reserved_tokens = b.reserved_tokens + $2::bigint, reserved_cost_micros = b.reserved_cost_micros + $3::bigint, updated_at = $11
+  FROM wanted w
+  WHERE b.id = w.id AND EXISTS (SELECT FROM opened)
+)
+SELECT EXISTS (SELECT FROM opened) AS opened, r.rank, r.dimension, greatest(r.remaining, 0) AS remaining
+FROM (VALUES (1)) AS one LEFT JOIN refused r ON true;
+
+-- name: readReservation
+SELECT state, budget_ids FROM guild_ledger.reservations WHERE id = $1;
+
+-- name: lockReserved
+-- The budgets of some reservations, locked in the lock order.
+SELECT b.id
+FROM guild_ledger.token_budgets b
+WHERE b.id IN (
+  SELECT jsonb_array_elements_text(r.budget_ids) FROM guild_ledger.reservations r WHERE r.id = ANY ($1::text[])
+)
+ORDER BY b.id COLLATE "C"
+FOR UPDATE;
+
+-- name: settle
+-- Runs after lockReserved. The usage row is what makes it happen once. A reservation that was released in the meantime (its owner
+-- was thought dead) is still charged: an answer that came late was paid for.
+WITH record AS (
+  SELECT * FROM jsonb_to_record($1::jsonb) AS u (
+    reservation_id text, usage_id text, agent_id text, chapter text, event_id text, provider text, model text, price_version text,
+    input_nocache integer, input_cache_read integer, input_cache_write integer, output_text integer, output_reasoning integer,
+    raw jsonb, cost_micros bigint, estimated boolean, at timestamptz
+  )
+), reservation AS (
+  SELECT r.* FROM guild_ledger.reservations r JOIN record u ON r.id = u.reservation_id
+), used AS (
+  INSERT INTO guild_ledger.token_usage
+    (id, agent_id, chapter, invocation_id, step_seq, attempt, budget_ids, input_tokens, output_tokens, total_tokens, input_nocache,
+     input_cache_read, input_cache_write, output_text, output_reasoning, cost_micros, provider, model, price_version, estimated, raw,
+     timestamp, event_id)
+  SELECT u.usage_id, u.agent_id, u.chapter, r.invocation_id, r.step_seq, r.attempt, r.budget_ids,
+    u.input_nocache + u.input_cache_read + u.input_cache_write, u.output_text + u.output_reasoning,
+    u.input_nocache + u.input_cache_read + u.input_cache_write + u.output_text + u.output_reasoning, u.input_nocache,
+    u.input_cache_read, u.input_cache_write, u.output_text, u.output_reasoning, u.cost_micros, u.provider, u.model, u.price_version,
+    u.estimated, u.raw, u.at, u.event_id
+  FROM record u CROSS JOIN reservation r
+  ON CONFLICT DO NOTHING
+  RETURNING total_tokens, cost_micros, estimated, timestamp
+), closed AS (
+  UPDATE guild_ledger.reservations r
+  SET state = CASE WHEN used.estimated THEN 'LOST' ELSE 'SETTLED' END, closed_at = used.timestamp
+  FROM used, reservation old
+  WHERE r.id = old.id
+), charged AS (
+  UPDATE guild_ledger.token_budgets b
+  SET consumed_tokens = b.consumed_tokens + used.total_tokens,
+      consumed_cost_micros = b.consumed_cost_micros + used.cost_micros,
+      reserved_tokens = b.reserved_tokens - CASE WHEN old.state = 'OPEN' THEN old.tokens ELSE 0 END,
+      reserved_cost_micros = b.reserved_cost_micros - CASE WHEN old.state = 'OPEN' THEN old.cost_micros ELSE 0 END,
+      alert_state = coalesce(
+        CASE greatest(
+          width_bucket((b.consumed_tokens + used.total_tokens)::numeric * 100 / nullif(b.budget_tokens, 0), ARRAY[75, 90, 95]::numeric[]),
+          width_bucket((b.consumed_cost_micros + used.cost_micros)::numeric * 100 / nullif(b.cost_limit_micros, 0), ARRAY[75, 90, 95]::numeric[])
+        ) WHEN 1 THEN 'yellow' WHEN 2 THEN 'orange' WHEN 3 THEN 'red' END, b.alert_state),
+      updated_at = used.timestamp
+  FROM used, reservation old
+  WHERE b.id IN (SELECT jsonb_array_elements_text(old.budget_ids))
+  RETURNING b.id, b.budget_tokens, b.consumed_tokens, b.cost_limit_micros, b.consumed_cost_micros, used.timestamp AS at
+), alerts AS (
+  INSERT INTO guild_ledger.alerts (budget_id, threshold, dimension, at)
+  SELECT c.id, t.threshold, d.dimension, c.at
+  FROM charged c
+  CROSS JOIN (VALUES (75), (90), (95)) AS t (threshold)
+  CROSS JOIN LATERAL (VALUES
+    ('tokens', c.budget_tokens, c.consumed_tokens), ('cost', c.cost_limit_micros, c.consumed_cost_micros)
+  ) AS d (dimension, maximum, consumed)
+  WHERE d.maximum > 0 AND d.consumed::numeric * 100 >= d.maximum::numeric * t.threshold
+  ON CONFLICT DO NOTHING
+)
+SELECT EXISTS (SELECT FROM reservation) AS known, EXISTS (SELECT FROM used) AS charged;
+
+-- name: release
+-- Runs after lockReserved. Only what is still OPEN is given back.
+WITH closed AS (
+  UPDATE guild_ledger.reservations SET state = 'RELEASED', closed_at = coalesce($2::timestamptz, now())
+  WHERE id = ANY ($1::text[]) AND state = 'OPEN'
+  RETURNING id, budget_ids, tokens, cost_micros
+), back AS (
+  SELECT budget.id, sum(c.tokens)::bigint AS tokens, sum(c.cost_micros)::bigint AS cost_micros
+  FROM closed c CROSS JOIN LATERAL jsonb_array_elements_text(c.budget_ids) AS budget (id)
+  GROUP BY budget.id
+), returned AS (
+  UPDATE guild_ledger.token_budgets b
+  SET reserved_tokens = b.reserved_tokens - back.tokens, reserved_cost_micros = b.reserved_cost_micros - back.cost_micros,
+    updated_at = coalesce($2::timestamptz, now())
+  FROM back
+  WHERE b.id = back.id
+)
+SELECT count(*)::integer AS released FROM closed;
+
+-- name: findAbandoned
+-- Expired, and nobody is left who could settle: the run is over, or unknown, or another worker has taken it over.
+SELECT r.id
+FROM guild_ledger.reservations r
+LEFT JOIN guild_core.invocations i ON i.id = r.invocation_id
+WHERE r.state = 'OPEN' AND r.expires_at < $1
+  AND (i.id IS NULL OR i.state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD') OR i.lease_epoch > r.lease_epoch)
+ORDER BY r.expires_at
+LIMIT 200;

@@ -1,0 +1,153 @@
+import type { Queryable } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
+import { GuildError } from '../kernel/errors.ts'
+import { hashId } from '../kernel/ids.ts'
+import type { BudgetLimit, Ledger, Reservation, ReserveRequest, UsageRecord } from './ledger.ts'
+import { budgetId, periodOf } from './period.ts'
+
+const sql = statements(import.meta.url, './ledger.sql', [
+  'lockBudgets',
+  'reserve',
+  'readReservation',
+  'lockReserved',
+  'settle',
+  'release',
+  'findAbandoned',
+])
+
+/**
+ * The ledger on the `guild_ledger` tables; two statements for each operation. It is stateless: the first statement of each locks the
+ * budget rows, the second reads them anew and changes them, so no two calls can both take the last token.
+ */
+export const postgresLedger: Ledger = { reserve, settle, release }
+
+/**
+ * Gives back reservations that have expired and that nobody can settle any more: their run is over, or a newer lease owns it. The
+ * new owner charges a lost call by estimate with `settle`; it may do so before or after this. At most 200 in one call.
+ * @returns how many were given back
+ */
+export async function sweepReservations(tx: Queryable, now: Date): Promise<number> {
+  const { rows } = await tx.query<{ id: string }>(sql.findAbandoned, [now])
+  if (rows.length === 0) return 0
+  return giveBack(
+    tx,
+    rows.map((row) => row.id),
+    now,
+  )
+}
+
+async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservation> {
+  const budgets = budgetRows(request.limits, request.at)
+  await tx.query(sql.lockBudgets, [JSON.stringify(budgets), request.at])
+  const id = hashId('res', request.invocationId, request.stepSeq, request.attempt)
+  const { rows } = await tx.query<{
+    opened: boolean
+    rank: number | null
+    dimension: 'tokens' | 'cost' | null
+    remaining: number | null
+  }>(sql.reserve, [
+    JSON.stringify(budgets),
+    request.tokens,
+    request.costMicros,
+    id,
+    request.invocationId,
+    request.stepSeq,
+    request.attempt,
+    request.owner,
+    request.leaseEpoch,
+    request.expiresAt,
+    request.at,
+  ])
+  const [answer] = rows
+  const limit = answer?.rank === null || answer?.rank === undefined ? undefined : budgets[answer.rank]?.limit
+  if (limit && answer?.dimension) {
+    const need = answer.dimension === 'tokens' ? request.tokens : request.costMicros
+    return { kind: 'refused', limit, dimension: answer.dimension, left: answer.remaining ?? 0, need }
+  }
+  if (answer?.opened) return { kind: 'reserved', id, budgetIds: budgets.map((budget) => budget.id) }
+  return existing(tx, id)
+}
+
+/** The same step and attempt was reserved before: while it is open the answer is the same, afterwards it takes a new attempt. */
+async function existing(tx: Queryable, id: string): Promise<Reservation> {
+  const { rows } = await tx.query<{ state: string; budget_ids: readonly string[] }>(sql.readReservation, [id])
+  const [row] = rows
+  if (row?.state === 'OPEN') return { kind: 'reserved', id, budgetIds: row.budget_ids }
+  const why = `reservation ${id} is already ${row?.state ?? 'gone'}; a further call is a new attempt`
+  throw new GuildError('GUILD_LEDGER_IMBALANCE', { why })
+}
+
+async function settle(tx: Queryable, record: UsageRecord): Promise<void> {
+  await tx.query(sql.lockReserved, [[record.reservationId]])
+  const { rows } = await tx.query<{ known: boolean }>(sql.settle, [JSON.stringify(usageRow(record))])
+  if (!rows[0]?.known) {
+    throw new GuildError('GUILD_LEDGER_IMBALANCE', { why: `there is no reservation ${record.reservationId} to settle` })
+  }
+}
+
+async function release(tx: Queryable, reservationId: string): Promise<void> {
+  await giveBack(tx, [reservationId], null)
+}
+
+async function giveBack(tx: Queryable, ids: readonly string[], now: Date | null): Promise<number> {
+  await tx.query(sql.lockReserved, [ids])
+  const { rows } = await tx.query<{ released: number }>(sql.release, [ids, now])
+  return rows[0]?.released ?? 0
+}
+
+function usageRow({ usage, ...record }: UsageRecord): object {
+  return {
+    reservation_id: record.reservationId,
+    usage_id: record.reservationId.replace(/^res_/, 'use_'),
+    agent_id: record.agentId,
+    chapter: record.chapter,
+    event_id: record.eventId,
+    provider: record.provider,
+    model: record.model,
+    price_version: record.priceVersion,
+    input_nocache: usage.inputNocache,
+    input_cache_read: usage.inputCacheRead,
+    input_cache_write: usage.inputCacheWrite,
+    output_text: usage.outputText,
+    output_reasoning: usage.outputReasoning,
+    raw: usage.raw,
+    cost_micros: record.costMicros,
+    estimated: record.estimated,
+    at: record.at,
+  }
+}
+
+/** In lock order; `rank` is the place in that order, so the widest limit without room is the one that refuses. */
+function budgetRows(limits: readonly BudgetLimit[], at: Date): readonly BudgetRow[] {
+  return limits
+    .map((limit) => {
+      const period = periodOf(limit.kind, at)
+      return { limit, period, id: budgetId(limit, period) }
+    })
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+    .map(({ limit, period, id }, rank) => ({
+      limit,
+      rank,
+      id,
+      entity_type: limit.entityType,
+      entity_id: limit.entityId,
+      limit_kind: limit.kind,
+      period_start: period.start,
+      period_end: period.end,
+      budget_tokens: limit.tokens,
+      cost_limit_micros: limit.costMicros,
+    }))
+}
+
+interface BudgetRow {
+  readonly limit: BudgetLimit
+  readonly rank: number
+  readonly id: string
+  readonly entity_type: string
+  readonly entity_id: string
+  readonly limit_kind: string
+  readonly period_start: Date
+  readonly period_end: Date
+  readonly budget_tokens: number | null
+  readonly cost_limit_micros: number | null
+}

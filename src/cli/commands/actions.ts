@@ -1,0 +1,130 @@
+import { readFile } from 'node:fs/promises'
+import { GuildError, reasonOf } from '../../kernel/errors.ts'
+import { openClient } from '../client.ts'
+import type { CommandModule } from '../main.ts'
+import type { ActionDetail, ActionRow, ApprovalRow } from '../../http/rows.ts'
+import type { Page } from '../../http/page.ts'
+import { facts, paint, state, table, when } from '../print.ts'
+import { query } from '../query.ts'
+
+/** `actions`, and the desk: `approvals`, `approve`, `deny`. */
+export const actionsCommands: CommandModule = (program, context) => {
+  const actions = program
+    .command('actions')
+    .description('every write: proposed, sent, shadowed, refused')
+    .option('-n, --limit <count>', 'how many', '20')
+    .option('--state <state>', 'PROPOSED, SUCCEEDED, SHADOWED, FAILED, PARKED …')
+    .option('--before <cursor>', 'the page after this cursor')
+    .action(async (options: object) => {
+      const { settings, show } = context()
+      await using client = await openClient(settings)
+      const page = await client.get<Page<ActionRow>>(`/api/v1/actions${query(options)}`)
+      show(page, () => list(page))
+    })
+  actions
+    .command('show <id>')
+    .description('one action with the exact call it makes, or would make')
+    .action(async (id: string) => {
+      const { settings, show } = context()
+      await using client = await openClient(settings)
+      const found = await client.get<ActionDetail>(`/api/v1/actions/${encodeURIComponent(id)}`)
+      show(found, () => detail(found))
+    })
+  program
+    .command('approvals')
+    .description('the desk: what waits for a decision')
+    .action(async () => {
+      const { settings, show } = context()
+      await using client = await openClient(settings)
+      const page = await client.get<Page<ApprovalRow>>('/api/v1/approvals?state=PENDING')
+      show(page, () => desk(page.items))
+    })
+  decideCommand(program, context, 'approve', 'let an action go; it is bound to exactly what you saw')
+  decideCommand(program, context, 'deny', 'refuse an action')
+}
+
+function decideCommand(program: Parameters<CommandModule>[0], context: Parameters<CommandModule>[1], verb: 'approve' | 'deny', about: string): void {
+  const command = program
+    .command(`${verb} <approval>`)
+    .description(about)
+    .option('-m, --note <text>', 'why, for the audit trail')
+  if (verb === 'approve') command.option('--args <file>', 'approve with these arguments instead (JSON file); the edit is recorded')
+  command.action(async (id: string, options: { note?: string; args?: string }) => {
+    const { settings, show } = context()
+    await using client = await openClient(settings)
+    const args = options.args ? await readJson(options.args) : undefined
+    const done = await client.post<ActionRow>(`/api/v1/approvals/${encodeURIComponent(id)}/${verb}`, {
+      ...(options.note && { note: options.note }),
+      ...(args !== undefined && { args }),
+    })
+    show(done, () => `${done.id} ${done.type} on ${done.target}: ${state(done.state)}${done.reason ? `, ${done.reason}` : ''}`)
+  })
+}
+
+async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8'))
+  } catch (error) {
+    throw new GuildError('GUILD_COMMAND_INVALID', { why: `${file} holds no JSON: ${reasonOf(error)}` }, { cause: error })
+  }
+}
+
+export function list(page: Page<ActionRow>): string {
+  if (page.items.length === 0) return `No action yet.\n${paint.dim('Agents propose, the action executor writes: `guild runs` shows what they did instead.')}`
+  const rows = table(page.items, [
+    { head: 'created', cell: (row) => when(row.created_at) },
+    { head: 'action', cell: (row) => row.id },
+    { head: 'agent', cell: (row) => row.agent_id },
+    { head: 'type', cell: (row) => row.type },
+    { head: 'target', cell: (row) => row.target },
+    { head: 'state', cell: (row) => state(row.state) },
+    { head: '', cell: (row) => row.remote_url ?? row.reason ?? '', flexible: true },
+  ])
+  return page.next ? `${rows}\n${paint.dim(`more: guild actions --before ${page.next}`)}` : rows
+}
+
+export function desk(rows: readonly ApprovalRow[]): string {
+  if (rows.length === 0) return `${paint.green('Nothing waits for you.')}`
+  return rows.map(card).join('\n\n')
+}
+
+/** One item of the desk: what, why, the exact text, until when, and what to type. */
+export function card(row: ApprovalRow): string {
+  const text = typeof row.args['body'] === 'string' ? row.args['body'] : JSON.stringify(row.args, null, 2)
+  const title = typeof row.args['title'] === 'string' ? `${row.args['title']}\n` : ''
+  return [
+    facts([
+      ['asks', `${paint.bold(row.agent_id)}: ${row.type} on ${row.target}`],
+      ['because', `${row.event_type} ${row.subject_id}${row.reason ? `; ${row.reason}` : ''}`],
+      ['owner', `${row.asked}, expires ${when(row.expires_at)}`],
+    ]),
+    paint.cyan(indent(`${title}${text}`.split('\n').slice(0, 24).join('\n'))),
+    `  guild approve ${row.id}   ${paint.dim('or')}   guild deny ${row.id}`,
+  ].join('\n')
+}
+
+function detail({ action, decisions }: ActionDetail): string {
+  const rendered = action.rendered
+    ? `${action.rendered.method} ${action.rendered.url}\n${JSON.stringify(action.rendered.body, null, 2)}`
+    : JSON.stringify(action.args, null, 2)
+  return [
+    facts([
+      ['action', `${action.id}  ${state(action.state)}`],
+      ['what', `${action.type} on ${action.target} (${action.connector})`],
+      ['who', `${action.agent_id}, answered by ${action.provider ?? '–'}${action.model && action.model !== action.provider ? `/${action.model}` : ''}`],
+      ['why', `event ${action.event_id}, run ${action.invocation_id ?? '–'}`],
+      ['result', action.remote_url ?? action.reason ?? '–'],
+      ['confirmed by', action.confirmed_by ?? '–'],
+      ['attempts', String(action.attempts)],
+    ]),
+    `${paint.dim(action.state === 'SHADOWED' ? 'would have sent' : 'call')}\n${indent(rendered)}`,
+    `${paint.dim('decisions')}\n${decisions.map((one) => `  ${paint.dim(when(one.at))} ${one.stage.padEnd(9)} ${state(one.outcome)}  ${one.reason}`).join('\n')}`,
+  ].join('\n\n')
+}
+
+function indent(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => `  ${line}`)
+    .join('\n')
+}

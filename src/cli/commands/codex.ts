@@ -1,0 +1,43 @@
+import { initCodex } from '../../codex/init.ts'
+import { lintCodex } from '../../codex/lint.ts'
+import { codexUrl } from '../../processes/codex-url.ts'
+import type { CommandModule } from '../main.ts'
+import { paint, plural } from '../print.ts'
+
+export const codexCommand: CommandModule = (program, context) => {
+  const codex = program.command('codex').description('agents, prompts, routing and policies as files in Git')
+  codex
+    .command('init [folder]')
+    .description('start your own Codex from the sample, as a Git repository')
+    .action(async (folder = 'guild-codex') => {
+      const { show } = context()
+      const made = await initCodex(folder)
+      show(made, () =>
+        [
+          `${paint.green('Made')} ${made.folder} with ${plural(made.files, 'file')}, committed as ${made.commit.slice(0, 12)}.`,
+          '',
+          `  CODEX_URL=${made.folder} guild up      ${paint.dim('serve it; a commit is live within seconds')}`,
+          `  guild codex lint ${made.folder}        ${paint.dim('check it; run it in your CI')}`,
+        ].join('\n'),
+      )
+    })
+  codex
+    .command('lint [codex]')
+    .description('validate a Codex as a whole, file:line, and run its own tests')
+    .action(async (url?: string) => {
+      const { settings, show } = context()
+      const result = await lintCodex(url ?? codexUrl(settings), { home: settings.home })
+      const errors = result.problems.filter((one) => one.severity === 'error')
+      show(result, () => {
+        const lines = result.problems.map(
+          (one) => `${one.file}:${one.line} ${one.severity === 'error' ? paint.red('error') : paint.yellow('warning')} ${one.message}`,
+        )
+        const verdict =
+          errors.length > 0
+            ? paint.red(`${plural(errors.length, 'error')}; this commit would not serve.`)
+            : paint.green(`${result.commit.slice(0, 12)} is valid: ${plural(result.agents, 'agent')}, ${plural(result.tests, 'test')} passed.`)
+        return [...lines, verdict].join('\n')
+      })
+      if (errors.length > 0) process.exitCode = 1
+    })
+}

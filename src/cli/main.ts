@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { loadSettings, type Settings } from '../config/settings.ts'
+import { isGuildError, reasonOf } from '../kernel/errors.ts'
+import { RemoteError } from './client.ts'
+import { paint } from './print.ts'
+import { actionsCommands } from './commands/actions.ts'
+import { agentsCommand } from './commands/agents.ts'
+import { auditCommand } from './commands/audit.ts'
+import { budgetsCommand, ledgerCommand } from './commands/ledger.ts'
+import { codexCommand } from './commands/codex.ts'
+import { configCommand } from './commands/config.ts'
+import { deadCommand } from './commands/dead.ts'
+import { demoCommand } from './commands/demo.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { eventsCommand } from './commands/events.ts'
+import { keysCommand } from './commands/keys.ts'
+import { mcpCommand } from './commands/mcp.ts'
+import { migrateCommand } from './commands/migrate.ts'
+import { runCommand } from './commands/run.ts'
+import { runsCommand } from './commands/runs.ts'
+import { sandboxCommand } from './commands/sandbox.ts'
+import { statusCommand } from './commands/status.ts'
+import { tryCommand } from './commands/try.ts'
+import { upCommand } from './commands/up.ts'
+import { whyCommand } from './commands/why.ts'
+
+/** What every command gets. */
+export interface Context {
+  readonly settings: Settings
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly json: boolean
+  /** Prints for people, or the value itself with `--json`. */
+  show(value: unknown, human: () => string): void
+}
+
+export type CommandModule = (program: Command, context: () => Context) => void
+
+/** Runs one command line. @returns the exit code: 0 done, 1 failed with a reason, 2 wrong usage */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Command('guild')
+    .description(
+      'Turns what happens in your engineering organisation into short AI agent runs,\nand their decisions into audited actions — under budgets that cannot be overrun.',
+    )
+    .version(version(), '-V, --version', 'print the version')
+    .option('--home <folder>', 'the guild to use: its database, keys and artifacts (GUILD_HOME)')
+    .option('--url <url>', 'a running guild elsewhere (GUILD_URL; its key in GUILD_API_KEY)')
+    .option('--json', 'print stable JSON instead of text for people')
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: true })
+    .addHelpText('after', firstSteps)
+    .exitOverride()
+  program.commandsGroup('Start')
+  const context = () => contextOf(program)
+  const groups: readonly (readonly [string, readonly CommandModule[]])[] = [
+    ['Start', [demoCommand, tryCommand, upCommand, runCommand, sandboxCommand]],
+    ['See', [statusCommand, eventsCommand, runsCommand, actionsCommands, whyCommand, agentsCommand, deadCommand]],
+    ['Trust', [budgetsCommand, ledgerCommand, auditCommand, doctorCommand]],
+    ['Own', [codexCommand, configCommand, migrateCommand, keysCommand, mcpCommand]],
+  ]
+  for (const [title, modules] of groups) {
+    program.commandsGroup(`${title}:`)
+    for (const module of modules) module(program, context)
+  }
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return typeof process.exitCode === 'number' ? process.exitCode : 0
+  } catch (error) {
+    return report(error)
+  }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  console.error(`${paint.red('error')}  ${reasonOf(error)}`)
+  if (isGuildError(error) || error instanceof RemoteError) {
+    console.error(`${paint.dim('fix')}    ${error.fix}`)
+    console.error(`${paint.dim('code')}   ${error.code}`)
+  } else if (process.env['LOG_LEVEL'] === 'debug') console.error(error)
+  return 1
+}
+
+function contextOf(program: Command): Context {
+  const options = program.opts<{ home?: string; url?: string; json?: boolean }>()
+  const env = {
+    ...process.env,
+    ...(options.home && { GUILD_HOME: options.home }),
+    ...(options.url && { GUILD_URL: options.url }),
+  }
+  const json = options.json ?? false
+  return {
+    settings: loadSettings(env),
+    env,
+    json,
+    show: (value, human) => process.stdout.write(`${json ? JSON.stringify(value, null, 2) : human()}\n`),
+  }
+}
+
+export function version(): string {
+  const file = new URL('../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+const firstSteps = `
+First steps:
+  guild demo               a scripted day against a sandbox GitHub: nothing to configure
+  guild try .              what your agents would have done in this repository's last 90 days
+  guild up                 the real thing on this machine; GitHub may now call it
+  guild why <event>        why something happened, or why nothing did
+
+Every command takes --help and --json.`

@@ -1,0 +1,67 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { Database } from '../database/database.ts'
+import type { Bus } from '../bus/bus.ts'
+import { statements } from '../database/statements.ts'
+
+const sql = statements(import.meta.url, './metrics.sql', [
+  'runsByState',
+  'actionsByState',
+  'receiptsByDisposition',
+  'deskWaiting',
+  'breakersOpen',
+])
+
+export interface Metrics {
+  readonly registry: Registry
+  readonly deliveries: Counter<'source' | 'status'>
+  readonly deliverySeconds: Histogram<'source'>
+}
+
+/** What `/metrics` shows. Figures that live in tables are read when scraped, so that a restart never resets them. */
+export function metrics({ database, bus }: { readonly database: Database; readonly bus: Bus }): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: 'guild_process_' })
+  const table = (name: string, help: string, label: string, statement: (typeof sql)[keyof typeof sql]) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [registry],
+      async collect() {
+        this.reset()
+        const { rows } = await database.query<{ label: string; count: number }>(statement)
+        for (const row of rows) this.set({ [label]: row.label }, row.count)
+      },
+    })
+  table('guild_runs', 'Invocations by state', 'state', sql.runsByState)
+  table('guild_actions', 'Actions by state', 'state', sql.actionsByState)
+  table('guild_receipts', 'Receptions by disposition; received is their sum', 'disposition', sql.receiptsByDisposition)
+  table('guild_desk_waiting', 'What waits for a person', 'kind', sql.deskWaiting)
+  table('guild_breakers', 'Circuit breakers by state', 'state', sql.breakersOpen)
+  new Gauge({
+    name: 'guild_bus_ready',
+    help: 'Messages deliverable and not claimed',
+    labelNames: ['topic', 'group'],
+    registers: [registry],
+    async collect() {
+      this.reset()
+      for (const lag of await bus.lag()) this.set({ topic: lag.topic, group: lag.group }, lag.ready)
+    },
+  })
+  return {
+    registry,
+    deliveries: new Counter({
+      name: 'guild_deliveries_total',
+      help: 'Webhook deliveries by answer',
+      labelNames: ['source', 'status'],
+      registers: [registry],
+    }),
+    deliverySeconds: new Histogram({
+      name: 'guild_delivery_seconds',
+      help: 'From the last byte of a delivery to its answer',
+      labelNames: ['source'],
+      buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
+      registers: [registry],
+    }),
+  }
+}

@@ -160,6 +160,12 @@ export const errorCatalogue = {
     'a template is not valid: {why}',
     'Templates are paths, filters and loops, never code; see docs/codex.md.',
   ),
+  GUILD_JSON_SCHEMA_INVALID: row(
+    422,
+    false,
+    'a JSON Schema is not valid: {why}',
+    'Write JSON Schema 2020-12 without remote references.',
+  ),
   // dispatcher, executor
   GUILD_LEASE_LOST: row(
     409,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { priorities } from '../kernel/event.ts'
+import { integrities, priorities } from '../kernel/event.ts'
 
 /**
  * The kinds of the Codex (public; JSON Schemas are generated from here into `docs/schemas/`). Objects are strict: a field that this
@@ -287,7 +287,7 @@ export const provider = z.strictObject({
 
 const template = z
   .unknown()
-  .describe('JSON whose strings may hold {{event.…}}, {{payload.…}}, {{context.…}}, {{agent.…}}')
+  .describe('JSON whose strings may hold {{event.…}}, {{payload.…}}, {{metadata.…}}, {{context.…}}, {{agent.…}}')
 export const rules = z.strictObject({
   apiVersion,
   kind: z.literal('Rules'),
@@ -305,6 +305,61 @@ export const rules = z.strictObject({
   }),
 })
 
+/** What the Codex promises of itself: `guild codex lint` runs these without any model or network. */
+export const test = z.strictObject({
+  apiVersion,
+  kind: z.literal('Test'),
+  metadata: head,
+  spec: z.strictObject({
+    tests: z
+      .array(
+        z.strictObject({
+          name,
+          event: z.strictObject({
+            type: z.string().min(1),
+            source: z.string().min(1).default('github'),
+            chapter: name.optional().describe('default: the chapter that owns payload.repo'),
+            priority: priority.default('NORMAL'),
+            actor: z.string().default('octocat'),
+            integrity: z.enum(integrities).default('member'),
+            self: z.boolean().default(false),
+            payload: z.record(z.string(), z.unknown()).default({}),
+          }),
+          context: z
+            .record(z.string(), z.unknown())
+            .default({})
+            .describe('what the context items would have brought, by id'),
+          expect: z.strictObject({
+            disposition: z.enum(['ROUTED', 'UNROUTED', 'FILTERED', 'MUTED']).optional(),
+            agents: z.array(z.string()).optional().describe('exactly these are woken, in any order'),
+            decisions: z
+              .array(
+                z.strictObject({
+                  agent: z.string(),
+                  matched: z.array(z.string()).optional().describe('exactly these rules, in order'),
+                  actions: z
+                    .array(
+                      z.strictObject({
+                        action: z.string(),
+                        args: z.record(z.string(), z.unknown()).default({}).describe('these, and perhaps others'),
+                        contains: z.record(z.string(), z.string()).default({}).describe('argument: part of its text'),
+                        lacks: z.record(z.string(), z.string()).default({}).describe('argument: not in its text'),
+                      }),
+                    )
+                    .optional()
+                    .describe('exactly these actions, in order'),
+                  summary: z.string().optional().describe('part of it'),
+                }),
+              )
+              .default([])
+              .describe('what the agents’ rules decide'),
+          }),
+        }),
+      )
+      .min(1),
+  }),
+})
+
 export const kinds = {
   Agent: agent,
   Chapter: chapter,
@@ -313,6 +368,7 @@ export const kinds = {
   Connector: connector,
   Provider: provider,
   Rules: rules,
+  Test: test,
 } as const
 export type Kind = keyof typeof kinds
 
@@ -323,6 +379,7 @@ export type PolicyFile = z.infer<typeof policy>
 export type ConnectorFile = z.infer<typeof connector>
 export type ProviderFile = z.infer<typeof provider>
 export type RulesFile = z.infer<typeof rules>
+export type TestFile = z.infer<typeof test>
 export type Trigger = z.infer<typeof trigger>
 export type ContextItem = z.infer<typeof contextItem>
 export type ActionGrant = z.infer<typeof actionGrant>

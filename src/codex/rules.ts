@@ -1,6 +1,7 @@
 import type { JsonObject } from '../kernel/json.ts'
 import type { CompiledRule } from './snapshot.ts'
 import { renderTemplate } from './template.ts'
+import { textOf } from './template-filters.ts'
 
 export interface RuleCall {
   readonly action: string
@@ -50,7 +51,7 @@ export function evaluateRules(rules: readonly CompiledRule[], facts: RuleFacts):
     if (rule.summary !== null) {
       const rendered = renderTemplate(rule.summary, seen)
       missing.push(...rendered.missing.map((path) => `${rule.name}: ${path}`))
-      summaries.push(String(rendered.value).trim())
+      summaries.push(textOf(rendered.value).trim())
     }
     if (rule.stop) break
   }

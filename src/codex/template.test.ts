@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { renderTemplate, templateProblem } from './template.ts'
+import { renderTemplate } from './template.ts'
+import { templateProblem } from './template-parser.ts'
 
 const facts = {
   payload: {
@@ -84,6 +85,8 @@ describe('templateProblem', () => {
     ['{{payload.number', /not closed/],
     ['{{payload.number + 1}}', /cannot be read|path/],
     ["{{payload['x']}}", /path/],
+    ['{{pyload.x}}', /there is no “pyload”/],
+    ['{{#each a as b}}{{c.d}}{{/each}}', /there is no “c”/],
     ['{{payload.x | exec}}', /there is no filter/],
     ['{{payload.x | join: , }}', /arguments/],
     ['{{#each payload.files}}x{{/each}}', /as name/],
@@ -94,10 +97,13 @@ describe('templateProblem', () => {
     ['{{#if a}}'.repeat(4) + '{{/if}}'.repeat(4), /deeper/],
     ['x'.repeat(20_001), /longer/],
   ])('finds what is wrong with %s', (text, why) => {
-    expect(templateProblem({ args: [text] })).toEqual({ path: ['args', '0'], why: expect.stringMatching(why) })
+    expect(templateProblem({ args: [text] }, ['payload', 'a'])).toEqual({
+      path: ['args', '0'],
+      why: expect.stringMatching(why),
+    })
   })
 
   it('finds nothing wrong with good templates', () => {
-    expect(templateProblem({ a: '{{x.y}}', b: [1, null] })).toBeNull()
+    expect(templateProblem({ a: '{{#each x.y as z}}{{z.a}}{{/each}}', b: [1, null] }, ['x'])).toBeNull()
   })
 })

@@ -72,6 +72,13 @@ export const errorCatalogue = {
     'migration {file} was applied with other content',
     'Migrations are forward-only: restore the file and add a new one.',
   ),
+  // bus
+  GUILD_MESSAGE_INVALID: row(
+    422,
+    false,
+    'the message {id} cannot be published on {topic}: {why}',
+    'Bodies are JSON of at most 26 MiB; topics, ids and keys are well-formed text without U+0000.',
+  ),
   // http
   GUILD_UNAUTHENTICATED: row(
     401,
@@ -272,6 +279,12 @@ export const errorCatalogue = {
     false,
     'the action {id} is {state}, which allows no {verb}',
     'Reload it; somebody or something was faster.',
+  ),
+  GUILD_APPROVAL_FOUR_EYES: row(
+    403,
+    false,
+    '{who} set off the run that asks for this, and the policy wants somebody else to approve',
+    'Ask another operator, or change approvals.fourEyes in the Codex.',
   ),
   GUILD_APPROVAL_STALE: row(
     409,

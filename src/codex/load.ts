@@ -1,0 +1,91 @@
+import { canonicalHash } from '../kernel/canonical.ts'
+import { sha256 } from '../kernel/ids.ts'
+import { compileAgents, type AgentChecks } from './compile-agents.ts'
+import { compileDenials, compileRoutes } from './compile-routing.ts'
+import { readDocuments, type CodexDocument, type Documents } from './documents.ts'
+import type { TestFile } from './kinds.ts'
+import { unknownName } from './nearest.ts'
+import { Report } from './report.ts'
+import type { CodexProblem, CodexSnapshot } from './snapshot.ts'
+import type { CodexFiles } from './files.ts'
+
+export interface LoadOptions extends AgentChecks {
+  readonly loadedAt: Date
+}
+
+export interface LoadedCodex {
+  /** null: there are errors, and nothing of the commit is used */
+  readonly snapshot: CodexSnapshot | null
+  /** errors and warnings, by file and line */
+  readonly problems: readonly CodexProblem[]
+  readonly tests: readonly CodexDocument<TestFile>[]
+}
+
+/** Validates one commit as a whole. Pure: files in, snapshot or problems out; it never throws for what the files say. */
+export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
+  const report = new Report()
+  report.add(...raw.problems)
+  const documents = readDocuments(raw.files, report)
+  checkReferences(documents, report)
+  const agents = compileAgents(documents, raw.files, report, options)
+  const routes = compileRoutes(documents, report)
+  const denials = compileDenials(documents, report)
+  if (documents.Agent.length === 0 && report.errors.length === 0) {
+    report.add({
+      severity: 'warning',
+      file: 'agents',
+      line: 1,
+      message: 'there is no agent: no event will wake anybody',
+    })
+  }
+  if (report.errors.length > 0) return { snapshot: null, problems: report.problems, tests: documents.Test }
+  const snapshot: CodexSnapshot = {
+    commit: raw.commit,
+    hash: hashOf(raw.files),
+    loadedAt: options.loadedAt,
+    agents,
+    chapters: byName(documents.Chapter),
+    routes,
+    policies: documents.Policy.map(({ value }) => value),
+    connectors: byName(documents.Connector),
+    providers: byName(documents.Provider),
+    rulesFiles: new Map(documents.Rules.map(({ file, value }) => [file, value])),
+    denials,
+    warnings: report.problems,
+  }
+  return { snapshot, problems: report.problems, tests: documents.Test }
+}
+
+/** Merkle hash: of the sorted pairs of path and content hash; tests and notes do not change what runs. */
+function hashOf(files: ReadonlyMap<string, string>): string {
+  const used = [...files].filter(([file]) => !/^(tests|adr)\//.test(file)).map(([file, text]) => [file, sha256(text)])
+  return canonicalHash(used.toSorted(([a = ''], [b = '']) => (a < b ? -1 : 1)))
+}
+
+function byName<T extends { readonly metadata: { readonly name: string } }>(
+  documents: readonly CodexDocument<T>[],
+): ReadonlyMap<string, T> {
+  return new Map(documents.map(({ value }) => [value.metadata.name, value]))
+}
+
+/** What connectors and providers say about others and about themselves. */
+function checkReferences(documents: Documents, report: Report): void {
+  const chapters = documents.Chapter.map(({ value }) => value.metadata.name)
+  for (const { yaml, value } of documents.Connector) {
+    const { chapter } = value.spec
+    if (chapter !== undefined && !chapters.includes(chapter)) {
+      report.error(yaml, ['spec', 'chapter'], unknownName('chapter', chapter, chapters))
+    }
+  }
+  for (const { yaml, value } of documents.Provider) {
+    const { name } = value.metadata
+    if (name === 'rules' || name === 'replay') {
+      report.error(yaml, ['metadata', 'name'], `“${name}” is built in; choose another name`)
+    }
+    const seen = new Set<string>()
+    for (const [index, { alias }] of value.spec.models.entries()) {
+      if (seen.has(alias)) report.error(yaml, ['spec', 'models', index, 'alias'], `the alias “${alias}” is taken above`)
+      seen.add(alias)
+    }
+  }
+}

@@ -1,5 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { acting, sample } from '../../test/github-samples.ts'
 import type { BusMessage, DeadLetter } from '../bus/bus.ts'

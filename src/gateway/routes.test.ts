@@ -100,7 +100,7 @@ describe('POST /webhooks', () => {
       headers: headers(),
       body: stream,
       duplex: 'half',
-    } as RequestInit)
+    })
     expect([chunked.status, published]).toEqual([413, []])
   })
 

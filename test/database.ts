@@ -10,8 +10,7 @@ import { sha256 } from '../src/kernel/ids.ts'
  * node_modules/.cache and all others load it.
  */
 export async function openTestDatabase(): Promise<Database> {
-  const from = new Blob([await template()])
-  return PgliteDatabase.open({ from })
+  return PgliteDatabase.inMemory(await template())
 }
 
 const cache = fileURLToPath(new URL('../node_modules/.cache/guild/', import.meta.url))
@@ -25,9 +24,9 @@ async function template(): Promise<Uint8Array<ArrayBuffer>> {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
   }
-  await using db = await PgliteDatabase.open({})
+  await using db = await PgliteDatabase.inMemory()
   await migrate(db)
-  const dump = new Uint8Array(await (await db.dump()).arrayBuffer())
+  const dump = await db.dump()
   await mkdir(cache, { recursive: true })
   for (const old of await readdir(cache)) if (old.startsWith('database-')) await rm(`${cache}${old}`, { force: true })
   await writeFile(`${file}.${process.pid}`, dump)

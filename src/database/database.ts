@@ -32,7 +32,8 @@ export interface Queryable {
  * - `listen` calls back for every NOTIFY on the channel after it has resolved; after a lost connection it listens again and calls
  *   back once with '' (something may have been missed).
  * - A lost connection or a shut-down server rejects with GUILD_DATABASE_UNAVAILABLE (retryable); a unique violation and other
- *   SQLSTATEs keep the driver's error as `cause`, readable by `sqlState(error)`.
+ *   SQLSTATEs with GUILD_DATABASE_REFUSED, which keeps the driver's error as `cause`, readable by `sqlState(error)`.
+ * - An error thrown by `work` itself comes out of `transaction` as it was.
  * - `close` waits for what runs, then frees everything. Closing twice is fine.
  */
 export interface Database extends Queryable, AsyncDisposable {
@@ -46,7 +47,8 @@ export interface Database extends Queryable, AsyncDisposable {
 /** The five characters of PostgreSQL's error code (`23505`: unique violation), or undefined if the error is not one of SQL. */
 export function sqlState(error: unknown): string | undefined {
   for (let one = error, depth = 0; one instanceof Error && depth < 5; one = one.cause, depth += 1) {
-    if ('code' in one && typeof one.code === 'string' && /^[0-9A-Z]{5}$/.test(one.code)) return one.code
+    // EPIPE has five characters too, but only an answer of PostgreSQL has a severity.
+    if ('severity' in one && 'code' in one && typeof one.code === 'string') return one.code
   }
   return undefined
 }

@@ -13,12 +13,8 @@ export function encodeParam(param: Param): string | null {
 export function decodeColumn(oid: number, text: string): unknown {
   const element = elementOf.get(oid)
   if (element !== undefined) return decodeArray(text, (item) => decodeColumn(element, item))
-  return decoders.get(oid)?.(text) ?? text
-}
-
-/** Every type of `decodeColumn`, for drivers that want a table. */
-export function decodedTypes(): readonly number[] {
-  return [...decoders.keys(), ...elementOf.keys()]
+  const decode = decoders.get(oid)
+  return decode ? decode(text) : text
 }
 
 // pg_type.oid of built-in types never change: https://github.com/postgres/postgres/blob/master/src/include/catalog/pg_type.dat

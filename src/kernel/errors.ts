@@ -54,6 +54,12 @@ export const errorCatalogue = {
     'a query was sent outside the transaction that is open in the same call',
     'Use the `tx` that the transaction hands in; one connection would wait for itself.',
   ),
+  GUILD_DATABASE_REFUSED: row(
+    500,
+    false,
+    'the database refused {statement}: {why}',
+    'Usually a bug; the SQLSTATE {sqlState} says which kind. Run `guild doctor`.',
+  ),
   GUILD_SCHEMA_BEHIND: row(
     503,
     false,
@@ -253,6 +259,12 @@ export const errorCatalogue = {
     false,
     'there is no tool {tool}',
     'Declare its connector in the Codex and allow the tool in the manifest.',
+  ),
+  GUILD_TOOL_NOT_READ_ONLY: row(
+    422,
+    false,
+    'the tool {tool} does not declare itself a read',
+    'A run only reads; what writes is an action. The server must set readOnlyHint.',
   ),
   GUILD_TOOL_UNAVAILABLE: row(
     503,

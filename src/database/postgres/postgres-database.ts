@@ -1,0 +1,194 @@
+import { Pool, type ClientBase, type CustomTypesConfig, type QueryConfig } from 'pg'
+import { GuildError } from '../../kernel/errors.ts'
+import { sha256 } from '../../kernel/ids.ts'
+import type { MigratableDatabase, Param, Result, ScriptRunner, Statement } from '../database.ts'
+import { abortedTransaction, databaseFailure } from '../failure.ts'
+import { Mutex } from '../mutex.ts'
+import { TransactionScope } from '../scope.ts'
+import { decodeColumn, encodeParam } from '../wire.ts'
+import { PostgresListener } from './postgres-listener.ts'
+
+export interface PostgresOptions {
+  /** `postgres://user:password@host:5432/name?sslmode=…` */
+  readonly url: string
+  /** default 10 */
+  readonly connectionsMax?: number
+  /** A statement that takes longer is cancelled by the server. Default 30 000. Migrations have no such limit. */
+  readonly statementMs?: number
+}
+
+const connectMs = 5000
+const serverVersionMin = 150_000
+
+/** A PostgreSQL server through a pool of connections. */
+export class PostgresDatabase implements MigratableDatabase {
+  readonly kind = 'postgres'
+  readonly #pool: Pool
+  readonly #listener: PostgresListener
+  readonly #scope = new TransactionScope()
+  readonly #running = new Set<Promise<unknown>>()
+  readonly #names = new Map<string, string>()
+  #closing: Promise<void> | undefined
+
+  /** @throws GUILD_DATABASE_UNAVAILABLE, also when the server is older than PostgreSQL 15 */
+  static async open({ url, connectionsMax = 10, statementMs = 30_000 }: PostgresOptions): Promise<PostgresDatabase> {
+    const config = {
+      connectionString: url,
+      connectionTimeoutMillis: connectMs,
+      keepAlive: true,
+      application_name: 'guild',
+      statement_timeout: statementMs,
+      // Our transactions wait for nothing outside the database; one that does must not hold its locks for ever.
+      idle_in_transaction_session_timeout: statementMs,
+      options: '-c timezone=UTC',
+    }
+    const pool = new Pool({ ...config, max: connectionsMax })
+    const db = new PostgresDatabase(pool, new PostgresListener({ ...config, statement_timeout: 0 }))
+    try {
+      const { rows } = await db.query<{ version: number }>(serverVersion)
+      const version = rows[0]?.version ?? 0
+      if (version >= serverVersionMin) return db
+      throw new GuildError('GUILD_DATABASE_UNAVAILABLE', {
+        why: `it is PostgreSQL ${Math.floor(version / 10_000)}, and 15 or later is needed`,
+      })
+    } catch (error) {
+      await db.close()
+      throw error
+    }
+  }
+
+  private constructor(pool: Pool, listener: PostgresListener) {
+    this.#pool = pool
+    this.#listener = listener
+    // An idle connection that the server closed: the pool has dropped it already, the next query opens another.
+    pool.on('error', () => undefined)
+  }
+
+  async query<Row>(statement: Statement, params: readonly Param[] = []): Promise<Result<Row>> {
+    this.#scope.refuseNested()
+    return this.#tracked(() =>
+      this.#connected(async (client) => {
+        const { rows, count } = await this.#run<Row>(client, statement, params)
+        return { rows, count }
+      }),
+    )
+  }
+
+  async transaction<T>(work: (tx: ScriptRunner) => Promise<T>): Promise<T> {
+    this.#scope.refuseNested()
+    return this.#tracked(() =>
+      this.#scope.run((ensureOpen) => this.#connected((client) => this.#attempt(client, work, ensureOpen))),
+    )
+  }
+
+  async listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>> {
+    this.#scope.refuseNested()
+    return this.#tracked(() => this.#listener.listen(channel, (payload) => this.#scope.later(() => onNotify(payload))))
+  }
+
+  async close(): Promise<void> {
+    this.#scope.refuseNested()
+    this.#closing ??= this.#shutDown()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #shutDown(): Promise<void> {
+    // `end` would leave those waiting for a connection waiting for ever.
+    await Promise.allSettled(this.#running)
+    await Promise.all([this.#pool.end(), this.#listener.close()])
+  }
+
+  async #attempt<T>(client: ClientBase, work: (tx: ScriptRunner) => Promise<T>, ensureOpen: () => void): Promise<T> {
+    const turns = new Mutex()
+    const command = (name: string, text = name) =>
+      turns.run(() => this.#run(client, { name, text }, [], { prepared: false }))
+    await command('BEGIN')
+    try {
+      const result = await work({
+        query: async <Row>(statement: Statement, params: readonly Param[] = []) => {
+          ensureOpen()
+          return turns.run(() => this.#run<Row>(client, statement, params))
+        },
+        script: async (text) => {
+          ensureOpen()
+          await command('SET LOCAL statement_timeout = 0')
+          await command('a script', text)
+        },
+      })
+      const commit = await command('COMMIT')
+      if (commit.command === 'ROLLBACK') throw abortedTransaction()
+      return result
+    } catch (error) {
+      await command('ROLLBACK')
+      throw error
+    }
+  }
+
+  async #run<Row>(
+    client: ClientBase,
+    statement: Statement,
+    params: readonly Param[],
+    { prepared = statement.name !== '' } = {},
+  ): Promise<Result<Row> & { readonly command: string }> {
+    const query: QueryConfig = { text: statement.text, types: portTypes }
+    if (prepared) query.name = this.#nameOf(statement)
+    if (params.length > 0) query.values = params.map(encodeParam)
+    try {
+      const result = await client.query(query)
+      return { rows: result.rows as readonly Row[], count: result.rowCount ?? 0, command: result.command }
+    } catch (error) {
+      throw databaseFailure(error, statement.name)
+    }
+  }
+
+  /** Two folders may have a statement of the same name; the hash keeps them apart. PostgreSQL allows 63 characters. */
+  #nameOf({ name, text }: Statement): string {
+    const known = this.#names.get(text)
+    if (known !== undefined) return known
+    const fresh = `${name.slice(0, 40)}.${sha256(text).slice(0, 16)}`
+    this.#names.set(text, fresh)
+    return fresh
+  }
+
+  async #connected<T>(work: (client: ClientBase) => Promise<T>): Promise<T> {
+    const client = await this.#pool.connect().catch((error: unknown) => {
+      throw databaseFailure(error, 'connect')
+    })
+    // Between two of our statements a connection may break without anybody waiting on it; the next statement reports it.
+    let lost: Error | undefined
+    const onError = (error: Error) => {
+      lost = error
+    }
+    client.on('error', onError)
+    try {
+      return await work(client)
+    } catch (error) {
+      if (error instanceof GuildError && error.code === 'GUILD_DATABASE_UNAVAILABLE') lost ??= error
+      throw error
+    } finally {
+      client.off('error', onError)
+      client.release(lost)
+    }
+  }
+
+  #tracked<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined)
+      return Promise.reject(new GuildError('GUILD_DATABASE_UNAVAILABLE', { why: 'it is closed' }))
+    const run = task()
+    this.#running.add(run)
+    return run.finally(() => this.#running.delete(run))
+  }
+}
+
+const serverVersion: Statement = {
+  name: '',
+  text: "SELECT current_setting('server_version_num')::int4 AS version",
+}
+
+const portTypes: CustomTypesConfig = {
+  getTypeParser: (type: number) => (value: string | Buffer) => decodeColumn(type, String(value)),
+}

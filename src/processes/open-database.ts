@@ -1,0 +1,37 @@
+import type { Settings } from '../config/settings.ts'
+import type { Database } from '../database/database.ts'
+import { migrate, requireSchema } from '../database/migrate.ts'
+import { openHomeDatabase } from '../database/pglite/home-database.ts'
+import { PostgresDatabase } from '../database/postgres/postgres-database.ts'
+
+export interface OpenedDatabase extends AsyncDisposable {
+  readonly db: Database
+  /** The migrations that were applied now; empty when the schema was current. */
+  readonly migrated: readonly string[]
+  /** Tells whoever finds the embedded database locked where this process can be reached; nothing to tell on a server. */
+  publish(url: string): Promise<void>
+}
+
+/**
+ * The database of the settings: a PostgreSQL server with DATABASE_URL, else the embedded one in GUILD_HOME. The embedded one brings its
+ * schema up to date by itself; a server is migrated only when asked to (`guild migrate`).
+ * @throws GUILD_DATABASE_UNAVAILABLE, GUILD_DATABASE_LOCKED, GUILD_SCHEMA_BEHIND, GUILD_SCHEMA_AHEAD, GUILD_MIGRATION_CHANGED
+ */
+export async function openDatabase(
+  settings: Pick<Settings, 'home' | 'databaseUrl'>,
+  options: { readonly migrate?: boolean } = {},
+): Promise<OpenedDatabase> {
+  const { databaseUrl, home } = settings
+  const { db, publish } =
+    databaseUrl === undefined
+      ? await openHomeDatabase(home)
+      : { db: await PostgresDatabase.open({ url: databaseUrl.reveal() }), publish: () => Promise.resolve() }
+  try {
+    const migrated = (options.migrate ?? db.kind === 'pglite') ? await migrate(db) : []
+    await requireSchema(db)
+    return { db, migrated, publish, [Symbol.asyncDispose]: () => db.close() }
+  } catch (error) {
+    await db.close()
+    throw error
+  }
+}

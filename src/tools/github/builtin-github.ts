@@ -1,0 +1,28 @@
+import type { Transport } from '@modelcontextprotocol/server'
+import type { ConnectorFile } from '../../codex/kinds.ts'
+import type { Settings } from '../../config/settings.ts'
+import { Secret } from '../../kernel/secret.ts'
+import type { GithubApiOptions } from './github-api.ts'
+
+export interface BuiltinGithubDeps {
+  readonly settings: Pick<Settings, 'githubApiUrl' | 'githubToken'>
+  readonly variable: (name: string) => string | undefined
+}
+
+/** The built-in server for a connector. Its SDK is loaded with the first connection. */
+export function builtinGithub(deps: BuiltinGithubDeps) {
+  return async (transport: Transport, connector: ConnectorFile): Promise<void> => {
+    const { serveGithubMcp } = await import('./github-server.ts')
+    await serveGithubMcp(githubAccess(connector, deps), transport)
+  }
+}
+
+/** A connector's own URL and token hold before the environment's; a named token that is not set is none, not another account's. */
+export function githubAccess({ spec }: ConnectorFile, { settings, variable }: BuiltinGithubDeps): GithubApiOptions {
+  const named = spec.token === undefined ? undefined : variable(spec.token)
+  const own = spec.token !== undefined && spec.token !== 'GITHUB_TOKEN'
+  return {
+    apiUrl: spec.baseUrl ?? settings.githubApiUrl,
+    token: own ? (named ? new Secret(named) : null) : (settings.githubToken ?? null),
+  }
+}

@@ -14,9 +14,14 @@ export interface ActionCall {
   /** `guild:act_…`, to be hidden in what is created */
   readonly marker: string
   readonly type: string
+  readonly agentId: string
+  /** what this agent's last successful action of the type on the target made, if it is known: to be updated rather than doubled */
+  readonly previousRemoteId: string | null
   /** the resource, e.g. `octo/shop#12`: one action in flight per target */
   readonly target: string
   readonly args: JsonObject
+  /** nothing that creates may be sent after this instant: the lease that protects the call is about to lapse */
+  readonly notAfter: Date
 }
 
 /** What a call came to. `unknown` (timeout after sending, reset, 5xx) is never retried blindly: it is probed. */
@@ -40,6 +45,8 @@ export interface ActionType {
   /** what makes two actions the same idea, beside type and target; null: never deduplicated by meaning */
   meaning(args: JsonObject): unknown
   readonly dedupeWindowMs: number
+  /** a later action on the target replaces this one's effect (a label, one updated comment): then the same idea is new again */
+  readonly stateful: boolean
   readonly reversible: 'yes' | 'compensable' | 'no'
 }
 
@@ -55,4 +62,6 @@ export interface Target {
   probe(call: ActionCall, sentAt: Date, signal: AbortSignal): Promise<Probe>
   /** wait before the first probe: the system's read-after-write lag */
   readonly probeAfterMs: readonly number[]
+  /** least time between two calls of `execute`, over all processes; 0: no pacing */
+  readonly minIntervalMs: number
 }

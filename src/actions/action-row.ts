@@ -1,0 +1,62 @@
+import type { Integrity, Priority } from '../kernel/event.ts'
+import type { JsonObject } from '../kernel/json.ts'
+import type { Breaker } from './breaker.ts'
+import type { ActionReceipt } from './proposal.ts'
+
+export type ActionState =
+  | 'PROPOSED'
+  | 'HELD'
+  | 'APPROVED'
+  | 'READY'
+  | 'EXECUTING'
+  | 'SUCCEEDED'
+  | 'RETRY'
+  | 'AMBIGUOUS'
+  | 'PROBING'
+  | 'PARKED'
+  | 'SHADOWED'
+  | 'FAILED'
+  | 'UNDONE'
+  | 'EXPIRED'
+  | 'DENIED'
+
+/** What the head of a lane is, with the health of its connector. */
+export interface LaneHead {
+  readonly id: string
+  readonly invocation_id: string | null
+  readonly agent_id: string
+  readonly event_id: string
+  readonly trace_id: string
+  readonly chapter: string | null
+  readonly priority: Priority
+  readonly type: string
+  readonly connector: string
+  readonly target_system: string
+  readonly target: string
+  readonly args: JsonObject
+  readonly args_hash: string
+  readonly autonomy: number
+  readonly integrity: Integrity
+  readonly receipt: { readonly status?: ActionReceipt['status'] }
+  readonly state: 'READY' | 'EXECUTING' | 'RETRY' | 'AMBIGUOUS' | 'PROBING'
+  readonly reason: string | null
+  readonly marker: string
+  readonly attempts: number
+  readonly probes: number
+  readonly lease_epoch: number
+  readonly lease_until: Date | null
+  readonly next_at: Date
+  readonly sent_at: Date | null
+  readonly expires_at: Date
+  readonly codex_commit: string
+  readonly used_before: number
+  readonly previous_remote_id: string | null
+  /** hash of the newest approval given; null: none */
+  readonly approved_hash: string | null
+  readonly breaker_state: Breaker['state'] | null
+  readonly breaker_failures: number | null
+  readonly breaker_since: Date | null
+  readonly breaker_openings: number | null
+  readonly breaker_retry_at: Date | null
+  readonly breaker_next_at: Date | null
+}

@@ -1,0 +1,41 @@
+-- name: claimMeaning
+-- No row: somebody holds this idea, and its window is still open.
+INSERT INTO guild_core.action_meanings AS held (dedupe_key, action_id, until) VALUES ($1, $2, $3)
+ON CONFLICT (dedupe_key) DO UPDATE SET action_id = excluded.action_id, until = excluded.until
+  WHERE held.until <= $4 OR held.action_id = excluded.action_id
+RETURNING action_id;
+
+-- name: meaningHolder
+SELECT held.action_id, first.state,
+  EXISTS (
+    SELECT 1 FROM guild_core.actions later
+    WHERE later.connector = first.connector AND later.target = first.target AND later.type = first.type
+      AND later.agent_id = first.agent_id AND later.lane > first.lane AND later.state NOT IN ('DENIED', 'FAILED', 'EXPIRED')
+  ) AS replaced
+FROM guild_core.action_meanings held JOIN guild_core.actions first ON first.id = held.action_id
+WHERE held.dedupe_key = $1;
+
+-- name: takeMeaning
+UPDATE guild_core.action_meanings SET action_id = $2, until = $3 WHERE dedupe_key = $1 AND action_id = $4 RETURNING action_id;
+
+-- name: insertAction
+INSERT INTO guild_core.actions (id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth,
+  chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, receipt, state, reason, marker,
+  next_at, expires_at, provider, model, codex_commit, created_at, updated_at, finished_at)
+SELECT id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth,
+  chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, receipt, state, reason, marker,
+  created_at, expires_at, provider, model, codex_commit, created_at, created_at, CASE WHEN state = 'DENIED' THEN created_at END
+FROM jsonb_to_record($1::jsonb) AS a (id text, action_key text, dedupe_key text, invocation_id text, agent_id text, event_id text,
+  trace_id text, causal_root text, causal_depth integer, chapter text, priority text, type text, connector text, target_system text,
+  target text, args jsonb, args_hash text, autonomy integer, rule text, integrity text, receipt jsonb, state text, reason text,
+  marker text, expires_at timestamptz, provider text, model text, codex_commit text, created_at timestamptz)
+ON CONFLICT (action_key) DO NOTHING
+RETURNING id;
+
+-- name: receiptOf
+SELECT id, receipt FROM guild_core.actions WHERE action_key = $1;
+
+-- name: insertApproval
+INSERT INTO guild_core.approvals (id, action_id, invocation_id, state, args_hash, target, codex_commit, asked, requested_at, expires_at,
+  decided_by, decided_at, channel, note)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);

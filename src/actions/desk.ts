@@ -1,0 +1,283 @@
+import { z } from 'zod'
+import { recordDecisions } from '../audit/decisions.ts'
+import type { Outbox } from '../bus/outbox.ts'
+import type { Queryable } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
+import { type ActionVerdict, actionPolicy } from '../guards/action-policy.ts'
+import { canonicalHash } from '../kernel/canonical.ts'
+import { durationMs } from '../kernel/duration.ts'
+import { reasonOf } from '../kernel/errors.ts'
+import { hashId } from '../kernel/ids.ts'
+import type { JsonObject } from '../kernel/json.ts'
+import { connectorFor, policyInput } from './action-facts.ts'
+import { approvalHash } from './approval-hash.ts'
+import type { ActionProposal, ActionReceipt } from './proposal.ts'
+import { announceAction, recordAction } from './records.ts'
+import type { ActionType } from './target.ts'
+
+const sql = statements(import.meta.url, './desk.sql', [
+  'claimMeaning',
+  'meaningHolder',
+  'takeMeaning',
+  'insertAction',
+  'receiptOf',
+  'insertApproval',
+])
+
+export interface DeskDeps {
+  /** every system that can be written to, also where no token is configured yet */
+  readonly systems: readonly { readonly system: string; readonly types: readonly ActionType[] }[]
+  readonly outbox: Outbox
+  /** connectors or systems named by GUILD_LIVE */
+  readonly live: readonly string[]
+}
+
+/** Where what agents want to do arrives (law 3: agents read, the action executor writes). */
+export class Desk {
+  readonly #deps: DeskDeps
+
+  constructor(deps: DeskDeps) {
+    this.#deps = deps
+  }
+
+  /** What the model sees as a tool; null: no target knows the type. */
+  describe(type: string): { readonly description: string; readonly inputSchema: object } | null {
+    const known = this.typeOf(type)
+    return (
+      known && { description: known.type.description, inputSchema: z.toJSONSchema(known.type.args, { io: 'input' }) }
+    )
+  }
+
+  typeOf(type: string): { readonly system: string; readonly type: ActionType } | null {
+    for (const { system, types } of this.#deps.systems) {
+      const found = types.find((candidate) => candidate.type === type)
+      if (found) return { system, type: found }
+    }
+    return null
+  }
+
+  /**
+   * Parses, asks policy, deduplicates by meaning, and writes row, approval, decision, audit entry and message in `tx`. The same
+   * `actionKey` again gives the same receipt. Bad arguments and refusals are `denied` receipts with the reason, never exceptions.
+   */
+  async propose(tx: Queryable, proposal: ActionProposal): Promise<ActionReceipt> {
+    const read = this.#read(proposal)
+    if (read.kind === 'invalid') return this.#refuse(tx, proposal, read.reason)
+    const draft = draftOf(proposal, read, this.#deps.live)
+    const twin = draft.state === 'DENIED' ? null : await claimMeaning(tx, draft, read.type)
+    if (twin !== null) return this.#duplicate(tx, proposal, twin)
+
+    const { rows } = await tx.query(sql.insertAction, [JSON.stringify(draft)])
+    if (rows.length === 0) {
+      const existing = await tx.query<{ id: string; receipt: Omit<ActionReceipt, 'actionId'> }>(sql.receiptOf, [
+        draft.action_key,
+      ])
+      const row = existing.rows[0]
+      if (row) return { status: row.receipt.status, actionId: row.id, reason: row.receipt.reason }
+    }
+    if (draft.state === 'PROPOSED') await requestApproval(tx, draft, draft.reason, proposal.at)
+    if (draft.state === 'READY') await announceAction(tx, this.#deps.outbox, draft)
+    await recordAction(tx, this.#deps.outbox, draft, {
+      at: proposal.at,
+      stage: 'policy',
+      outcome: draft.receipt.status,
+      rule: draft.rule,
+      reason: draft.receipt.reason,
+      detail: { target: draft.target, autonomy: draft.autonomy },
+      audit: {
+        event_type: 'ACTION_PROPOSED',
+        actor: `agent:${draft.agent_id}`,
+        payload: { status: draft.receipt.status, args: draft.args },
+      },
+    })
+    return { ...draft.receipt, actionId: draft.id }
+  }
+
+  #read(proposal: ActionProposal): Read {
+    const known = this.typeOf(proposal.type)
+    if (!known) return { kind: 'invalid', reason: `no target knows the action ${proposal.type}` }
+    const parsed = known.type.args.safeParse(proposal.args)
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues
+      return { kind: 'invalid', reason: `${issue?.path.join('.') || 'arguments'}: ${issue?.message ?? 'not valid'}` }
+    }
+    try {
+      return {
+        kind: 'read',
+        ...known,
+        args: parsed.data,
+        argsHash: canonicalHash(parsed.data),
+        target: known.type.target(parsed.data),
+      }
+    } catch (error) {
+      return { kind: 'invalid', reason: reasonOf(error) }
+    }
+  }
+
+  async #refuse(tx: Queryable, proposal: ActionProposal, reason: string): Promise<ActionReceipt> {
+    const safe = reason.toWellFormed().replaceAll('\0', '').slice(0, 500)
+    await this.#decide(tx, proposal, 'denied', safe, null)
+    return { status: 'denied', actionId: null, reason: safe }
+  }
+
+  async #duplicate(tx: Queryable, proposal: ActionProposal, twin: string): Promise<ActionReceipt> {
+    const reason = `the same was already asked for as ${twin}`
+    await this.#decide(tx, proposal, 'duplicate', reason, twin)
+    return { status: 'duplicate', actionId: twin, reason }
+  }
+
+  async #decide(
+    tx: Queryable,
+    proposal: ActionProposal,
+    outcome: string,
+    reason: string,
+    actionId: string | null,
+  ): Promise<void> {
+    await recordDecisions(tx, [
+      {
+        at: proposal.at.toISOString(),
+        stage: 'policy',
+        outcome,
+        event_id: proposal.event.id,
+        agent_id: proposal.agent.id,
+        invocation_id: proposal.invocationId,
+        action_id: actionId,
+        rule: `${proposal.agent.place.file}#${proposal.type.slice(0, 50)}`,
+        reason,
+        codex_commit: proposal.snapshot.commit,
+      },
+    ])
+  }
+}
+
+type Read =
+  | { readonly kind: 'invalid'; readonly reason: string }
+  | {
+      readonly kind: 'read'
+      readonly system: string
+      readonly type: ActionType
+      readonly args: JsonObject
+      readonly argsHash: string
+      readonly target: string
+    }
+
+type Draft = ReturnType<typeof draftOf>
+
+function draftOf(proposal: ActionProposal, read: Extract<Read, { kind: 'read' }>, live: readonly string[]) {
+  const { event, agent, snapshot } = proposal
+  const id = hashId('act', proposal.actionKey)
+  const connector = connectorFor(read.system, event.metadata.connector, snapshot)
+  const subject = { ...proposal, system: read.system, connector, target: read.target, args: read.args }
+  const verdict = actionPolicy(policyInput(subject, snapshot, live))
+  const expires = new Date(proposal.at.getTime() + durationMs(proposal.grant?.expires ?? '24h'))
+  return {
+    id,
+    action_key: proposal.actionKey,
+    dedupe_key: dedupeKey(read.type, connector, read.target, read.args),
+    invocation_id: proposal.invocationId,
+    agent_id: agent.id,
+    event_id: event.id,
+    trace_id: event.metadata.trace_id,
+    causal_root: proposal.causalRoot,
+    causal_depth: proposal.causalDepth,
+    chapter: proposal.chapter,
+    priority: proposal.priority,
+    type: read.type.type,
+    connector,
+    target_system: read.system,
+    target: read.target,
+    args: read.args,
+    args_hash: read.argsHash,
+    autonomy: verdict.autonomy,
+    rule: verdict.rule,
+    integrity: proposal.integrity,
+    receipt: receiptOf(verdict, read.target),
+    state: verdict.verdict === 'run' ? 'READY' : verdict.verdict === 'ask' ? 'PROPOSED' : 'DENIED',
+    reason: verdict.reason,
+    marker: `guild:${id}`,
+    expires_at: expires.toISOString(),
+    provider: proposal.provider,
+    model: proposal.model,
+    codex_commit: snapshot.commit,
+    created_at: proposal.at.toISOString(),
+  } as const
+}
+
+function receiptOf(verdict: ActionVerdict, target: string): Omit<ActionReceipt, 'actionId'> {
+  if (verdict.verdict === 'ask')
+    return { status: 'needs_approval', reason: `a person must approve it first: ${verdict.reason}` }
+  if (verdict.verdict !== 'run') return { status: 'denied', reason: verdict.reason }
+  return verdict.shadow
+    ? { status: 'shadow', reason: `rendered and recorded, not sent: writes to ${target} are in shadow mode` }
+    : { status: 'queued', reason: `accepted; it will be carried out on ${target}, in order` }
+}
+
+/** null: this type is never deduplicated by meaning. */
+export function dedupeKey(type: ActionType, connector: string, target: string, args: JsonObject): string | null {
+  const meaning = type.meaning(args)
+  return meaning === null ? null : canonicalHash([type.type, connector, target.toLowerCase(), meaning])
+}
+
+/** Takes the idea for this action. @returns the action that already has it, or null when it is ours */
+async function claimMeaning(tx: Queryable, draft: Draft, type: ActionType): Promise<string | null> {
+  const key = draft.dedupe_key
+  if (key === null) return null
+  const until = new Date(Date.parse(draft.created_at) + type.dedupeWindowMs)
+  const claimed = await tx.query(sql.claimMeaning, [key, draft.id, until, draft.created_at])
+  if (claimed.rows.length > 0) return null
+  const holders = await tx.query<{ action_id: string; replaced: boolean }>(sql.meaningHolder, [key])
+  const holder = holders.rows[0]
+  if (!holder || (type.stateful && holder.replaced)) {
+    // "red", "green", "red" again is news: the first has been replaced since.
+    const taken = await tx.query(sql.takeMeaning, [key, draft.id, until, holder?.action_id ?? ''])
+    if (taken.rows.length > 0 || !holder) return null
+  }
+  return holder.action_id
+}
+
+export interface ApprovalRequest {
+  readonly id: string
+  readonly invocation_id: string | null
+  readonly type: string
+  readonly target: string
+  readonly args: JsonObject
+  readonly codex_commit: string
+  readonly expires_at: string
+}
+
+/** Puts the action before a person. `asked` says why. */
+export async function requestApproval(tx: Queryable, action: ApprovalRequest, asked: string, at: Date): Promise<void> {
+  const hash = approvalHash(action)
+  const id = hashId('apr', action.id, hash, at.getTime())
+  const head = [id, action.id, action.invocation_id, 'PENDING', hash, action.target, action.codex_commit, asked, at]
+  await tx.query(sql.insertApproval, [...head, action.expires_at, null, null, null, null])
+}
+
+/** Records an approval that was given in the act of editing: it never waited. */
+export async function recordGivenApproval(
+  tx: Queryable,
+  action: ApprovalRequest,
+  given: {
+    readonly by: string
+    readonly channel: string
+    readonly note: string | null
+    readonly at: Date
+    readonly asked: string
+  },
+): Promise<string> {
+  const hash = approvalHash(action)
+  const id = hashId('apr', action.id, hash, given.at.getTime())
+  const head = [
+    id,
+    action.id,
+    action.invocation_id,
+    'APPROVED',
+    hash,
+    action.target,
+    action.codex_commit,
+    given.asked,
+    given.at,
+  ]
+  await tx.query(sql.insertApproval, [...head, action.expires_at, given.by, given.at, given.channel, given.note])
+  return id
+}

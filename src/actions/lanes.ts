@@ -1,0 +1,240 @@
+import type { Outbox } from '../bus/outbox.ts'
+import type { Codex } from '../codex/snapshot.ts'
+import type { Database } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { reasonOf } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+import type { LaneHead } from './action-row.ts'
+import { enterConnector } from './connector-health.ts'
+import { judge } from './judge.ts'
+import { ActionMoves } from './moves.ts'
+import type { ActionCall, Outcome, Probe, RenderedRequest, Target } from './target.ts'
+import { type Attempt, afterCall, afterLapse, afterProbe } from './transitions.ts'
+
+const sql = statements(import.meta.url, './lanes.sql', ['laneHead', 'lockLane', 'claimCall', 'claimProbe'])
+
+export interface ActionExecutorDeps {
+  readonly db: Database
+  readonly outbox: Outbox
+  readonly codex: Pick<Codex, 'current'>
+  /** the target that serves a connector; null: nothing is configured for it */
+  readonly targetOf: (connector: string) => Target | null
+  /** connectors or systems named by GUILD_LIVE; everything else is in shadow unless the Codex says `mode: live` */
+  readonly live: readonly string[]
+  /** this process, in leases */
+  readonly owner: string
+  readonly clock: Clock
+  readonly log: Log
+  /** nothing is sent, whatever the Codex says */
+  readonly dryRun?: boolean
+  /** lanes worked on at once; default 8 */
+  readonly maxInFlight?: number
+  /** in [0, 1), for jitter; default Math.random */
+  readonly random?: () => number
+}
+
+const leaseMs = 60_000
+/** A call ends well before its lease does, and what creates is not even begun in the last third. */
+const callMs = 50_000
+const createWithinMs = 40_000
+/** At shutdown a call in flight may end by itself for so long; then it is cut off and probed at the next start. */
+const graceMs = 3_000
+/** A lane is handed back after so many actions, so that one busy target does not hold a worker for ever. */
+const stepsMax = 200
+
+/**
+ * Carries out actions, one lane per (connector, target): oldest first, one in flight, over all processes. The order of things is that
+ * of edges 3.1: intent is stored before the call, the outcome after it, and an outcome nobody knows is looked up, never repeated.
+ */
+export class ActionLanes {
+  readonly #deps: ActionExecutorDeps
+  readonly #moves: ActionMoves
+  /** Told when something becomes due that no message will announce. */
+  onDue: (at: Date) => void = () => undefined
+
+  constructor(deps: ActionExecutorDeps) {
+    this.#deps = deps
+    this.#moves = new ActionMoves(deps)
+  }
+
+  /** Works off the lane of an action until it is empty, waits for something, or another worker has it. */
+  async drain(actionId: string, signal: AbortSignal): Promise<void> {
+    for (let steps = 0; steps < stepsMax && !signal.aborted; steps += 1) {
+      const { rows } = await this.#deps.db.query<LaneHead>(sql.laneHead, [actionId])
+      const [head] = rows
+      if (!head) return
+      const due = await this.#step(head, signal)
+      if (due === 'again') continue
+      this.onDue(due)
+      return
+    }
+  }
+
+  /** @returns `again`: look at the lane anew; else when it will be due */
+  async #step(head: LaneHead, signal: AbortSignal): Promise<'again' | Date> {
+    const now = this.#deps.clock.now()
+    switch (head.state) {
+      case 'EXECUTING':
+      case 'PROBING':
+        if (head.lease_until && head.lease_until > now) return head.lease_until
+        await this.#moves.lapse(head, afterLapse(this.#attempt(head, now)), now)
+        return 'again'
+      case 'AMBIGUOUS':
+        return head.next_at > now ? head.next_at : this.#probe(head, signal)
+      case 'READY':
+      case 'RETRY':
+        return head.next_at > now ? head.next_at : this.#carryOut(head, signal)
+    }
+  }
+
+  async #carryOut(head: LaneHead, signal: AbortSignal): Promise<'again' | Date> {
+    const now = this.#deps.clock.now()
+    if (head.expires_at <= now) return this.#moves.end(head, 'EXPIRED', 'its time ran out', now)
+    const verdict = await judge(this.#deps.db, head, this.#deps)
+    if (verdict.kind === 'deny') return this.#moves.end(head, 'DENIED', verdict.reason, now, verdict.rule)
+    if (verdict.kind === 'ask') return this.#moves.ask(head, verdict.reason, verdict.rule, now)
+
+    const target = this.#deps.targetOf(head.connector)
+    if (!target)
+      return this.#moves.end(head, 'FAILED', `no target is configured for the connector ${head.connector}`, now)
+    const rendered = await this.#render(target, head, now)
+    if (rendered.kind === 'failed') return this.#moves.end(head, 'FAILED', rendered.reason, now)
+    if (verdict.shadow) return this.#moves.shadow(head, rendered.request, now)
+    return this.#call(head, target, rendered.request, signal)
+  }
+
+  async #render(target: Target, head: LaneHead, now: Date): Promise<Rendered> {
+    try {
+      return { kind: 'rendered', request: await target.render(callOf(head, now)) }
+    } catch (error) {
+      return { kind: 'failed', reason: `it cannot be rendered: ${reasonOf(error)}` }
+    }
+  }
+
+  async #call(head: LaneHead, target: Target, request: RenderedRequest, signal: AbortSignal): Promise<'again' | Date> {
+    const { clock, db } = this.#deps
+    const gate = await enterConnector(db, head, target.minIntervalMs, clock.now())
+    if (gate.kind === 'wait') return this.#moves.wait(head, gate.until, gate.reason)
+    await clock.sleep(gate.at.getTime() - clock.now().getTime(), signal)
+    if (signal.aborted) return clock.now()
+
+    const sentAt = clock.now()
+    const claimed = await this.#claim(head, sentAt, request)
+    if (!claimed) return 'again'
+    const outcome = await this.#execute(target, { ...callOf(head, sentAt) }, signal)
+    const now = clock.now()
+    const attempt = { ...this.#attempt(head, now), attempts: claimed.attempts, sentAt }
+    const inHand = {
+      ...head,
+      state: 'EXECUTING',
+      lease_epoch: claimed.lease_epoch,
+      attempts: claimed.attempts,
+    } as const
+    return this.#moves.settle(inHand, afterCall(outcome, attempt), outcome, now)
+  }
+
+  /** Intent first: after this commit a crash is a call in doubt, before it nothing has happened. */
+  async #claim(head: LaneHead, sentAt: Date, request: RenderedRequest): Promise<Claim | null> {
+    const until = new Date(sentAt.getTime() + leaseMs)
+    return this.#deps.db.transaction(async (tx) => {
+      await tx.query(sql.lockLane, [head.connector, head.target])
+      const params = [head.id, head.lease_epoch, this.#deps.owner, until, sentAt, JSON.stringify(request)]
+      const { rows } = await tx.query<Claim>(sql.claimCall, params)
+      return rows[0] ?? null
+    })
+  }
+
+  async #execute(target: Target, call: ActionCall, signal: AbortSignal): Promise<Outcome> {
+    const limit = limited(signal)
+    try {
+      return await target.execute(call, limit.signal)
+    } catch (error) {
+      // A target classifies what the system answers; anything thrown is our own fault, and the call may have gone out.
+      this.#deps.log.error({ actionId: call.actionId, error: reasonOf(error) }, 'the target threw')
+      return { kind: 'unknown', reason: reasonOf(error) }
+    } finally {
+      limit.stop()
+    }
+  }
+
+  async #probe(head: LaneHead, signal: AbortSignal): Promise<'again' | Date> {
+    const { clock, db, owner } = this.#deps
+    const target = this.#deps.targetOf(head.connector)
+    const gate = await enterConnector(db, head, 0, clock.now())
+    if (gate.kind === 'wait') return this.#moves.wait(head, gate.until, gate.reason)
+    const until = new Date(clock.now().getTime() + leaseMs)
+    const { rows } = await db.query<Claim>(sql.claimProbe, [head.id, head.lease_epoch, owner, until, clock.now()])
+    const [claimed] = rows
+    if (!claimed) return 'again'
+    const probe = await this.#look(target, head, signal)
+    const now = clock.now()
+    const inHand = { ...head, state: 'PROBING', lease_epoch: claimed.lease_epoch } as const
+    return this.#moves.settle(inHand, afterProbe(probe, this.#attempt(head, now)), probe, now)
+  }
+
+  async #look(target: Target | null, head: LaneHead, signal: AbortSignal): Promise<Probe> {
+    if (!target) return { kind: 'unknown', reason: `no target is configured for ${head.connector}`, retryAfterMs: 0 }
+    const limit = limited(signal)
+    const now = this.#deps.clock.now()
+    try {
+      return await target.probe(callOf(head, now), head.sent_at ?? now, limit.signal)
+    } catch (error) {
+      return { kind: 'unknown', reason: reasonOf(error), retryAfterMs: 0 }
+    } finally {
+      limit.stop()
+    }
+  }
+
+  #attempt(head: LaneHead, now: Date): Attempt {
+    return {
+      attempts: head.attempts,
+      probes: head.probes,
+      sentAt: head.sent_at ?? now,
+      expiresAt: head.expires_at,
+      probeAfterMs: this.#deps.targetOf(head.connector)?.probeAfterMs ?? [0],
+      now,
+      random: (this.#deps.random ?? Math.random)(),
+    }
+  }
+}
+
+type Rendered =
+  | { readonly kind: 'rendered'; readonly request: RenderedRequest }
+  | { readonly kind: 'failed'; readonly reason: string }
+
+interface Claim {
+  readonly lease_epoch: number
+  readonly attempts: number
+}
+
+function callOf(head: LaneHead, now: Date): ActionCall {
+  return {
+    actionId: head.id,
+    marker: head.marker,
+    type: head.type,
+    agentId: head.agent_id,
+    previousRemoteId: head.previous_remote_id,
+    target: head.target,
+    args: head.args,
+    notAfter: new Date(now.getTime() + createWithinMs),
+  }
+}
+
+/** The time limit of a call, and the end of the process's patience after it has been told to stop. */
+function limited(stop: AbortSignal): { readonly signal: AbortSignal; readonly stop: () => void } {
+  const cut = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const onStop = () => {
+    timer = setTimeout(() => cut.abort(), graceMs)
+  }
+  if (stop.aborted) onStop()
+  else stop.addEventListener('abort', onStop, { once: true })
+  return {
+    signal: AbortSignal.any([cut.signal, AbortSignal.timeout(callMs)]),
+    stop: () => {
+      clearTimeout(timer)
+      stop.removeEventListener('abort', onStop)
+    },
+  }
+}

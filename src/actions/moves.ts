@@ -1,0 +1,167 @@
+import type { Outbox } from '../bus/outbox.ts'
+import type { Database, Queryable } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
+import type { Clock } from '../kernel/clock.ts'
+import type { Log } from '../kernel/log.ts'
+import type { LaneHead } from './action-row.ts'
+import { noteConnector } from './connector-health.ts'
+import { requestApproval } from './desk.ts'
+import { type ActionRecord, recordAction } from './records.ts'
+import type { Outcome, Probe, RenderedRequest } from './target.ts'
+import type { Transition } from './transitions.ts'
+
+const sql = statements(import.meta.url, './moves.sql', ['move', 'completeRemote', 'freeMeaning', 'noteWaiting'])
+
+export interface ActionMovesDeps {
+  readonly db: Database
+  readonly outbox: Outbox
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Every change of an action in a lane: the row, if it is still ours, with its decision and audit entry, in one transaction. */
+export class ActionMoves {
+  readonly #deps: ActionMovesDeps
+
+  constructor(deps: ActionMovesDeps) {
+    this.#deps = deps
+  }
+
+  async settle(head: LaneHead, next: Transition, answer: Outcome | Probe, now: Date): Promise<'again' | Date> {
+    const result =
+      next.state === 'SUCCEEDED' ? 'SUCCESS' : next.state === 'FAILED' || next.state === 'EXPIRED' ? 'FAILURE' : 'RETRY'
+    const moved = await this.#move(head, next, now, { result, answer })
+    // Our echo, or whoever took the lease over, was faster; what the answer knows is kept all the same.
+    if (!moved && next.remote) {
+      const { id, url, detail } = next.remote
+      await this.#deps.db.query(sql.completeRemote, [head.id, id, url, JSON.stringify(detail)])
+    }
+    return moved && next.nextAt > now ? next.nextAt : 'again'
+  }
+
+  async wait(head: LaneHead, until: Date, reason: string): Promise<Date> {
+    await this.#deps.db.transaction(async (tx) => {
+      const noted = await tx.query(sql.noteWaiting, [head.id, reason, head.state])
+      if (noted.count > 0)
+        await this.#record(tx, head, { at: this.#deps.clock.now(), stage: 'action', outcome: 'WAITING', reason })
+    })
+    return until
+  }
+
+  async shadow(head: LaneHead, request: RenderedRequest, now: Date): Promise<'again'> {
+    const reason = 'shadow: rendered and recorded, nothing was sent'
+    await this.#change(head, { ...plainMove(head, now), state: 'SHADOWED', reason, rendered: request }, now, {
+      audit: {
+        event_type: 'ACTION_SHADOWED',
+        actor: 'system:actions',
+        payload: { method: request.method, url: request.url },
+      },
+    })
+    return 'again'
+  }
+
+  async end(
+    head: LaneHead,
+    state: 'EXPIRED' | 'DENIED' | 'FAILED',
+    reason: string,
+    now: Date,
+    rule?: string,
+  ): Promise<'again'> {
+    await this.#change(head, { ...plainMove(head, now), state, reason }, now, {
+      ...(rule !== undefined && { rule, stage: 'policy' }),
+      audit: { event_type: `ACTION_${state}`, actor: 'system:actions', result: 'FAILURE', error: reason },
+    })
+    return 'again'
+  }
+
+  /** Policy has become stricter since: what would have run must now be approved. */
+  async ask(head: LaneHead, reason: string, rule: string, now: Date): Promise<'again'> {
+    const move = { ...plainMove(head, now), state: 'PROPOSED', reason }
+    const more = { rule, stage: 'policy' } as const
+    await this.#change(head, move, now, more, (tx) =>
+      requestApproval(tx, { ...head, expires_at: head.expires_at.toISOString() }, reason, now),
+    )
+    return 'again'
+  }
+
+  /** The worker that had it is gone. */
+  async lapse(head: LaneHead, next: Transition, now: Date): Promise<void> {
+    await this.#move(head, next, now, { result: 'RETRY' })
+  }
+
+  async #move(
+    head: LaneHead,
+    next: Transition,
+    now: Date,
+    what: { result: 'SUCCESS' | 'FAILURE' | 'RETRY'; answer?: Outcome | Probe },
+  ) {
+    const move: Move = {
+      ...plainMove(head, now),
+      state: next.state,
+      reason: next.reason,
+      next_at: next.nextAt.toISOString(),
+      probes: next.probes,
+      confirmed_by: next.confirmedBy,
+      ...(next.remote && { remote_id: next.remote.id, remote_url: next.remote.url, remote: next.remote.detail }),
+    }
+    const { result, answer } = what
+    const error = result === 'SUCCESS' ? null : next.reason
+    const payload = { attempts: head.attempts, url: next.remote?.url ?? null, confirmed_by: next.confirmedBy }
+    const nth = result === 'SUCCESS' ? head.attempts : `${head.lease_epoch}-${next.state}`
+    const audit = { event_type: 'ACTION_EXECUTED', actor: 'system:actions', result, error, payload, nth }
+    return this.#change(head, move, now, { detail: payload, audit }, async (tx) => {
+      const opened = answer ? await noteConnector(tx, head, answer, now) : null
+      if (!opened) return
+      const reason = `${head.connector} failed ${opened.failures} times in a row; one trial at ${opened.retryAt?.toISOString()}`
+      await this.#record(tx, head, { at: now, stage: 'action', outcome: 'BREAKER_OPEN', reason })
+      this.#deps.log.warn(
+        { connector: head.connector, failures: opened.failures, retryAt: opened.retryAt },
+        'breaker opened',
+      )
+    })
+  }
+
+  /** One transaction: the row (if it is still ours), what freed, and the records. @returns false when somebody else had moved it */
+  async #change(
+    head: LaneHead,
+    move: Move,
+    now: Date,
+    record: Partial<ActionRecord>,
+    also: (tx: Queryable) => Promise<void> = async () => undefined,
+  ): Promise<boolean> {
+    return this.#deps.db.transaction(async (tx) => {
+      const { count } = await tx.query(sql.move, [JSON.stringify(move)])
+      if (count === 0) return false
+      if (['FAILED', 'EXPIRED', 'DENIED'].includes(move.state)) await tx.query(sql.freeMeaning, [head.id])
+      await also(tx)
+      await this.#record(tx, head, { at: now, stage: 'action', outcome: move.state, reason: move.reason, ...record })
+      return true
+    })
+  }
+
+  async #record(tx: Queryable, head: LaneHead, record: ActionRecord): Promise<void> {
+    await recordAction(tx, this.#deps.outbox, head, record)
+  }
+}
+
+interface Move {
+  readonly id: string
+  readonly epoch: number
+  readonly from_state: string
+  readonly state: string
+  readonly reason: string
+  readonly next_at: string
+  readonly probes: number
+  readonly at: string
+  readonly confirmed_by: string | null
+  readonly remote_id?: string
+  readonly remote_url?: string | null
+  readonly remote?: object
+  readonly rendered?: RenderedRequest
+}
+
+function plainMove(head: LaneHead, now: Date): Omit<Move, 'state' | 'reason'> {
+  const at = now.toISOString()
+  const { id, lease_epoch: epoch, state, probes } = head
+  return { id, epoch, from_state: state, probes, next_at: at, at, confirmed_by: null }
+}

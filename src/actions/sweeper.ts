@@ -1,0 +1,109 @@
+import { statements } from '../database/statements.ts'
+import { reasonOf } from '../kernel/errors.ts'
+import type { Service } from '../kernel/service.ts'
+import type { ActionExecutorDeps, ActionLanes } from './lanes.ts'
+import { type RecordedAction, recordAction } from './records.ts'
+
+const sql = statements(import.meta.url, './sweeper.sql', ['survey', 'expire', 'expireApprovals', 'freeMeanings'])
+
+const pollMs = 3_000
+const pollMsMin = 50
+/** A READY action younger than this has a message on its way. */
+const lostAfterMs = 5_000
+
+/** Finds what is due in one statement every 3 s, sooner when something is known to fall due. */
+export class ActionSweeper implements Service {
+  readonly name = 'action-sweeper'
+  readonly #deps: ActionExecutorDeps
+  readonly #lanes: ActionLanes
+  readonly #running = new Map<string, Promise<void>>()
+  #nextAt = 0
+  #wake: AbortController = new AbortController()
+
+  constructor(deps: ActionExecutorDeps, lanes: ActionLanes) {
+    this.#deps = deps
+    this.#lanes = lanes
+  }
+
+  /** Something falls due then: look at it no later. */
+  wakeAt(at: Date): void {
+    if (at.getTime() >= this.#nextAt) return
+    this.#nextAt = at.getTime()
+    this.#wake.abort()
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#nextAt = this.#deps.clock.now().getTime() + pollMs
+      try {
+        await this.sweep(signal)
+      } catch (error) {
+        this.#deps.log.warn({ error: reasonOf(error) }, 'action sweep failed')
+      }
+      await this.#sleep(signal)
+    }
+    await Promise.all(this.#running.values())
+  }
+
+  /** One look. Starts lanes that are due and does not wait for them. */
+  async sweep(signal: AbortSignal): Promise<void> {
+    const now = this.#deps.clock.now()
+    const { rows } = await this.#deps.db.query<Due>(sql.survey, [now, lostAfterMs])
+    const expired = rows.filter(({ kind }) => kind === 'expired')
+    if (expired.length > 0)
+      await this.#expire(
+        expired.map(({ id }) => id),
+        now,
+      )
+    for (const { id, kind, at } of rows) {
+      if (kind !== 'due') continue
+      if (at > now) this.wakeAt(at)
+      else if (!this.#running.has(id) && this.#running.size < (this.#deps.maxInFlight ?? 8)) this.#start(id, signal)
+    }
+  }
+
+  /** Resolves when what the last looks have started is over. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#running.values())
+  }
+
+  #start(id: string, signal: AbortSignal): void {
+    const work = this.#lanes
+      .drain(id, signal)
+      .catch((error: unknown) => this.#deps.log.warn({ actionId: id, error: reasonOf(error) }, 'action lane failed'))
+      .finally(() => this.#running.delete(id))
+    this.#running.set(id, work)
+  }
+
+  async #sleep(signal: AbortSignal): Promise<void> {
+    this.#wake = new AbortController()
+    for (;;) {
+      const ms = this.#nextAt - this.#deps.clock.now().getTime()
+      if (ms <= 0 || signal.aborted) break
+      await this.#deps.clock.sleep(Math.max(pollMsMin, ms), AbortSignal.any([signal, this.#wake.signal]))
+      if (!this.#wake.signal.aborted) break
+      this.#wake = new AbortController()
+    }
+  }
+
+  async #expire(ids: readonly string[], now: Date): Promise<void> {
+    const { db, outbox } = this.#deps
+    await db.transaction(async (tx) => {
+      const { rows } = await tx.query<RecordedAction>(sql.expire, [ids, now])
+      const gone = rows.map(({ id }) => id)
+      if (gone.length === 0) return
+      await tx.query(sql.expireApprovals, [gone, now])
+      await tx.query(sql.freeMeanings, [gone])
+      const reason = 'its time ran out'
+      const audit = { event_type: 'ACTION_EXPIRED', actor: 'system:actions', result: 'FAILURE', error: reason } as const
+      for (const action of rows)
+        await recordAction(tx, outbox, action, { at: now, stage: 'action', outcome: 'EXPIRED', reason, audit })
+    })
+  }
+}
+
+interface Due {
+  readonly id: string
+  readonly kind: 'due' | 'expired'
+  readonly at: Date
+}

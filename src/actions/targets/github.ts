@@ -1,0 +1,65 @@
+import type { Clock } from '../../kernel/clock.ts'
+import { GuildError } from '../../kernel/errors.ts'
+import type { Secret } from '../../kernel/secret.ts'
+import type { ActionCall, ActionType, Outcome, Probe, RenderedRequest, Target } from '../target.ts'
+import type { GithubAction } from './github/action.ts'
+import { githubCheckRun } from './github/check-run.ts'
+import { GithubClient } from './github/client.ts'
+import { githubComment } from './github/comment.ts'
+import { githubIssue } from './github/issue.ts'
+import { githubLabel } from './github/label.ts'
+import { githubReview } from './github/review.ts'
+
+export interface GithubTargetOptions {
+  /** Asked for each call; null: no token, every call is rejected by GitHub and only shadow mode is of use. */
+  readonly token: () => Promise<Secret | null>
+  /** `https://api.github.com`, or `https://HOST/api/v3` */
+  readonly baseUrl: string
+  /** login the token acts as; null: asked for when needed */
+  readonly botLogin: string | null
+  readonly clock: Clock
+  /** default: 1 000 for api.github.com, as GitHub advises between two writes, else 0 */
+  readonly minIntervalMs?: number
+  /** default: 2 s, 10 s, 30 s; GitHub lists what it has stored, a replica may lag */
+  readonly probeAfterMs?: readonly number[]
+  /** of one request, default 15 000 */
+  readonly timeoutMs?: number
+}
+
+const actions: readonly GithubAction[] = [githubComment, githubReview, githubLabel, githubCheckRun, githubIssue]
+
+/** What agents may propose, also where no token is configured. */
+export const githubActionTypes: readonly ActionType[] = actions.map((action) => action.type)
+
+/** GitHub as a target (edges 3.1–3.3). One per connector. */
+export class GithubTarget implements Target {
+  readonly system = 'github'
+  readonly types = githubActionTypes
+  readonly probeAfterMs: readonly number[]
+  readonly minIntervalMs: number
+  readonly #client: GithubClient
+
+  constructor(options: GithubTargetOptions) {
+    this.probeAfterMs = options.probeAfterMs ?? [2_000, 10_000, 30_000]
+    this.minIntervalMs = options.minIntervalMs ?? (new URL(options.baseUrl).host === 'api.github.com' ? 1_000 : 0)
+    this.#client = new GithubClient({ ...options, login: options.botLogin })
+  }
+
+  async render(call: ActionCall): Promise<RenderedRequest> {
+    return this.#client.describe(actionOf(call).render(call))
+  }
+
+  async execute(call: ActionCall, signal: AbortSignal): Promise<Outcome> {
+    return actionOf(call).execute(this.#client, call, signal)
+  }
+
+  async probe(call: ActionCall, sentAt: Date, signal: AbortSignal): Promise<Probe> {
+    return actionOf(call).probe(this.#client, call, sentAt, signal)
+  }
+}
+
+function actionOf(call: ActionCall): GithubAction {
+  const action = actions.find(({ type }) => type.type === call.type)
+  if (!action) throw new GuildError('GUILD_ACTION_INVALID', { type: call.type, why: 'GitHub knows no such action' })
+  return action
+}

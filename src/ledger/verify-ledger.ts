@@ -19,8 +19,8 @@ export interface LedgerTotals {
 
 export interface LedgerReport {
   readonly ok: boolean
-  /** at most 100, by id of the row */
-  readonly problems: readonly { readonly id: string; readonly problem: string }[]
+  /** at most 100, each beginning with the id of the row */
+  readonly problems: readonly string[]
   readonly totals: LedgerTotals
 }
 
@@ -29,7 +29,8 @@ export interface LedgerReport {
  * nothing negative; every settled reservation has its usage and every usage its reservation. Reads the whole ledger.
  */
 export async function verifyLedger(db: Queryable): Promise<LedgerReport> {
-  const { rows: problems } = await db.query<{ id: string; problem: string }>(sql.findProblems)
+  const found = await db.query<{ id: string; problem: string }>(sql.findProblems)
+  const problems = found.rows.map(({ id, problem }) => `${id}: ${problem}`)
   const { rows } = await db.query<LedgerTotals>(sql.readTotals)
   const [totals] = rows
   if (!totals) throw new TypeError('readTotals always has one row')

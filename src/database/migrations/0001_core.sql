@@ -96,7 +96,9 @@ CREATE TABLE guild_core.receipts (
 );
 CREATE INDEX receipts_event ON guild_core.receipts (event_id);
 CREATE INDEX receipts_body ON guild_core.receipts (source, body_hash, received_at) WHERE body_hash IS NOT NULL;
-CREATE INDEX receipts_received ON guild_core.receipts (received_at DESC);
+CREATE INDEX receipts_received ON guild_core.receipts (received_at DESC, id DESC);
+CREATE INDEX receipts_delivery ON guild_core.receipts (delivery_id);
+CREATE INDEX receipts_duplicates ON guild_core.receipts (duplicate_of) WHERE duplicate_of IS NOT NULL;
 
 -- Why: for everything that happened, and for everything that did not (law 5).
 CREATE TABLE guild_core.decisions (
@@ -151,6 +153,9 @@ CREATE TABLE guild_core.invocations (
   waiting_since    timestamptz,
   waited_ms        bigint NOT NULL DEFAULT 0,
   queued_at        timestamptz NOT NULL DEFAULT now(),
+  -- the dispatcher's sweeper: when, and how often, the message of this row was sent again (law 1)
+  republished_at   timestamptz,
+  republished      integer NOT NULL DEFAULT 0,
   started_at       timestamptz,
   finished_at      timestamptz,
   summary          text,
@@ -242,6 +247,7 @@ CREATE TABLE guild_core.actions (
 CREATE INDEX actions_created ON guild_core.actions (created_at DESC, id DESC);
 CREATE INDEX actions_invocation ON guild_core.actions (invocation_id);
 CREATE INDEX actions_event ON guild_core.actions (event_id);
+CREATE INDEX actions_remote_url ON guild_core.actions (remote_url) WHERE remote_url IS NOT NULL;
 CREATE INDEX actions_target ON guild_core.actions (connector, target, lane);
 CREATE INDEX actions_open ON guild_core.actions (connector, target, lane)
   WHERE state IN ('READY', 'EXECUTING', 'RETRY', 'AMBIGUOUS', 'PROBING');

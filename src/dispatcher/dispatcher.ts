@@ -1,0 +1,235 @@
+import type { BusMessage, Consumer, Delivery, Nack } from '../bus/bus.ts'
+import type { Outbox } from '../bus/outbox.ts'
+import { auditMessage } from '../audit/audit.ts'
+import { recordDecisions } from '../audit/decisions.ts'
+import type { Codex, CodexSnapshot } from '../codex/snapshot.ts'
+import type { Database, Queryable } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { GuildError, isGuildError, reasonOf } from '../kernel/errors.ts'
+import type { GuildEvent } from '../kernel/event.ts'
+import type { Log } from '../kernel/log.ts'
+import { agentTopic, topics } from '../kernel/topics.ts'
+import { type Arrival, decide, type Ruling } from './decide.ts'
+import type { EchoConfirmer } from './echo.ts'
+import { eventSchema } from './event-schema.ts'
+import { auditEntry, decisionsOf, eventRow, invocationRows, receiptRow, woken } from './rows.ts'
+import { bury, type Unreadable } from './unreadable.ts'
+
+const sql = statements(import.meta.url, './dispatcher.sql', ['lookUp', 'write'])
+
+export interface DispatcherDeps {
+  readonly database: Database
+  readonly outbox: Pick<Outbox, 'add'>
+  readonly codex: Pick<Codex, 'current'>
+  readonly clock: Clock
+  readonly log: Log
+  readonly echoes: EchoConfirmer
+  /** our own accounts, beside `botLogins` of the connectors in the Codex */
+  readonly botLogins?: readonly string[]
+  readonly observe?: (ruling: Ruling) => void
+}
+
+/** Somebody else may win an event between our look and our write; then it is looked at again. Twice is already rare. */
+const passesMax = 4
+
+/**
+ * From `guild.events.inbound` to invocations: one transaction per batch, with three statements of its own whatever the batch's size
+ * (look up, write, decisions) and one `outbox.add` for the audit trail and for each agent woken. Every message ends in one receipt
+ * with one disposition (law 5); what is no event goes to the dead letters. Idempotent: a receipt that is known changes nothing.
+ * A batch that the database refuses is tried again one by one, so that one bad message never takes its neighbours along.
+ */
+export function dispatcher(deps: DispatcherDeps): Consumer {
+  return {
+    subscription: { topic: topics.inbound, group: 'dispatcher', batchMax: 64, maxInFlight: 128 },
+    async handle(batch) {
+      const { events, unreadable } = read(batch)
+      const refused = await dispatchAll(deps, events)
+      if (unreadable.length > 0) await deps.database.transaction((tx) => bury(tx, deps, unreadable))
+      const dead = unreadable.map(({ delivery, reason }): Nack => ({ id: delivery.id, reason, dead: true }))
+      return [...refused, ...dead]
+    },
+  }
+}
+
+interface Readable {
+  readonly delivery: Delivery
+  readonly event: GuildEvent
+}
+
+function read(batch: readonly Delivery[]): { events: readonly Readable[]; unreadable: readonly Unreadable[] } {
+  const events: Readable[] = []
+  const unreadable: Unreadable[] = []
+  for (const delivery of batch) {
+    const parsed = eventSchema.safeParse(delivery.body)
+    if (parsed.success) events.push({ delivery, event: parsed.data })
+    else {
+      const issue = parsed.error.issues[0]
+      const where = issue?.path.join('.') || 'the message'
+      unreadable.push({ delivery, reason: `it is no event: ${where}: ${issue?.message ?? 'it does not fit'}` })
+    }
+  }
+  return { events, unreadable }
+}
+
+/** @returns those that the database refuses each by itself: the bus returns them with back-off, and in the end keeps them dead */
+async function dispatchAll(deps: DispatcherDeps, readable: readonly Readable[]): Promise<readonly Nack[]> {
+  if (readable.length === 0) return []
+  try {
+    await dispatch(
+      deps,
+      readable.map(({ event }) => event),
+    )
+    return []
+  } catch (error) {
+    if (isGuildError(error) && error.retryable) throw error
+    if (readable.length === 1) return readable.map(({ delivery }) => ({ id: delivery.id, reason: reasonOf(error) }))
+    deps.log.warn({ reason: reasonOf(error), events: readable.length }, 'batch refused, dispatching one by one')
+  }
+  const refused: Nack[] = []
+  for (const one of readable) refused.push(...(await dispatchAll(deps, [one])))
+  return refused
+}
+
+async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Promise<void> {
+  const snapshot = deps.codex.current()
+  const rulings = await deps.database.transaction(async (tx) => {
+    const at = deps.clock.now().toISOString()
+    const written: Ruling[] = []
+    let pending = events
+    for (let pass = 0; pending.length > 0; pass += 1) {
+      if (pass === passesMax)
+        throw new GuildError('GUILD_OVERLOADED', { why: 'other dispatchers keep winning the same events' })
+      const arrivals = await lookUp(tx, deps, pending)
+      const decided = decide(arrivals, snapshot, deps.botLogins)
+      const won = await write(tx, snapshot, decided, at)
+      written.push(...decided.filter(({ event }) => won.has(event.metadata.receipt_id)))
+      pending = decided
+        .filter(({ event }) => !won.has(event.metadata.receipt_id))
+        .map((ruling) => original(ruling, events))
+    }
+    await recordDecisions(
+      tx,
+      written.flatMap((ruling) => decisionsOf(ruling, snapshot, at)),
+    )
+    await publish(tx, deps, snapshot, written, at)
+    return written
+  })
+  for (const ruling of rulings) {
+    deps.log.info(logged(ruling), 'event decided')
+    deps.observe?.(ruling)
+  }
+}
+
+/** What is left after those whose receipt is known: the bus delivered them twice, and the first time was enough. */
+async function lookUp(tx: Queryable, deps: DispatcherDeps, events: readonly GuildEvent[]): Promise<readonly Arrival[]> {
+  const { rows } = await tx.query<LookUpRow>(sql.lookUp, [JSON.stringify(events.map(question))])
+  const answers = new Map(rows.map((row) => [row.receipt_id, row]))
+  const arrivals = new Map<string, Arrival>()
+  for (const event of events) {
+    const row = answers.get(event.metadata.receipt_id)
+    if (!row || row.received || arrivals.has(event.metadata.receipt_id)) continue
+    const { marker } = event.metadata
+    const known = { original: originalOf(row), cause: causeOf(row) }
+    // Only a marker that is in our table is asked about, and nothing for what is a duplicate anyway.
+    const asked = marker !== null && row.marker_known && known.original === null
+    const echo = asked ? await deps.echoes.confirm(tx, { marker, event }) : null
+    arrivals.set(event.metadata.receipt_id, { event, known, echo })
+  }
+  return [...arrivals.values()]
+}
+
+async function write(
+  tx: Queryable,
+  snapshot: CodexSnapshot,
+  rulings: readonly Ruling[],
+  at: string,
+): Promise<ReadonlySet<string>> {
+  if (rulings.length === 0) return new Set()
+  const events = rulings.filter(({ disposition }) => disposition !== 'DUPLICATE')
+  const { rows } = await tx.query<{ id: string }>(sql.write, [
+    JSON.stringify(events.map((ruling) => eventRow(ruling, snapshot, at))),
+    JSON.stringify(rulings.map(receiptRow)),
+    JSON.stringify(events.flatMap((ruling) => invocationRows(ruling, snapshot, at))),
+  ])
+  return new Set(rows.map(({ id }) => id))
+}
+
+async function publish(
+  tx: Queryable,
+  { outbox }: DispatcherDeps,
+  snapshot: CodexSnapshot,
+  rulings: readonly Ruling[],
+  at: string,
+): Promise<void> {
+  if (rulings.length === 0) return
+  await outbox.add(
+    tx,
+    topics.audit,
+    rulings.map((ruling) => auditMessage(auditEntry(ruling, snapshot, at))),
+  )
+  const perAgent = new Map<string, BusMessage[]>()
+  for (const { agentId, invocationId, priority } of rulings.flatMap(woken)) {
+    const message = { id: invocationId, priority, body: { invocation_id: invocationId } }
+    perAgent.set(agentId, [...(perAgent.get(agentId) ?? []), message])
+  }
+  for (const [agentId, messages] of perAgent) await outbox.add(tx, agentTopic(agentId), messages)
+}
+
+interface LookUpRow {
+  readonly receipt_id: string
+  readonly received: boolean
+  readonly same_id: string | null
+  readonly fact_id: string | null
+  readonly replayed_id: string | null
+  readonly marker_known: boolean
+  readonly cause_action: string | null
+  readonly cause_root: string | null
+  readonly cause_depth: number | null
+  readonly cause_parent: string | null
+}
+
+function question({ id, source, metadata }: GuildEvent): object {
+  return {
+    receipt_id: metadata.receipt_id,
+    id,
+    source,
+    connector: metadata.connector,
+    dedup_key: metadata.dedup_key,
+    body_hash: metadata.body_hash,
+    delivery_id: metadata.delivery_id,
+    marker: metadata.marker,
+    subject_id: metadata.subject.id,
+    subject_url: metadata.subject.url,
+    bot: metadata.actor.kind === 'bot',
+    received_at: metadata.received_at,
+  }
+}
+
+function originalOf(row: LookUpRow): Arrival['known']['original'] {
+  if (row.same_id !== null) return { eventId: row.same_id, by: 'delivery' }
+  if (row.fact_id !== null) return { eventId: row.fact_id, by: 'fact' }
+  return row.replayed_id === null ? null : { eventId: row.replayed_id, by: 'body' }
+}
+
+function causeOf(row: LookUpRow): Arrival['known']['cause'] {
+  if (row.cause_action === null || row.cause_root === null || row.cause_depth === null) return null
+  return { actionId: row.cause_action, root: row.cause_root, depth: row.cause_depth, parent: row.cause_parent }
+}
+
+/** The event as it arrived: a ruling holds it with the place it was given in the first pass. */
+function original(ruling: Ruling, events: readonly GuildEvent[]): GuildEvent {
+  const id = ruling.event.metadata.receipt_id
+  return events.find(({ metadata }) => metadata.receipt_id === id) ?? ruling.event
+}
+
+function logged({ event, disposition, rule, wakings }: Ruling): object {
+  return {
+    traceId: event.metadata.trace_id,
+    eventId: event.id,
+    type: event.type,
+    disposition,
+    rule,
+    agents: wakings.filter(({ outcome }) => outcome === 'ROUTED').map(({ agentId }) => agentId),
+  }
+}

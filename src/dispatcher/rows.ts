@@ -1,0 +1,142 @@
+import type { AuditEntry } from '../audit/audit.ts'
+import type { Decision } from '../audit/decisions.ts'
+import type { CodexSnapshot } from '../codex/snapshot.ts'
+import { hashId } from '../kernel/ids.ts'
+import type { JsonObject } from '../kernel/json.ts'
+import type { Ruling } from './decide.ts'
+
+/** Rules named in a decision's detail, at most: a Codex with thousands must not make every decision large. */
+const consideredMax = 30
+
+export function eventRow(ruling: Ruling, snapshot: CodexSnapshot, at: string): JsonObject {
+  const { event, disposition, rule, reason } = ruling
+  const { metadata } = event
+  return {
+    id: event.id,
+    type: event.type,
+    source: event.source,
+    connector: metadata.connector,
+    chapter: metadata.chapter,
+    priority: metadata.priority,
+    trace_id: metadata.trace_id,
+    subject_kind: metadata.subject.kind,
+    subject_id: metadata.subject.id,
+    actor: metadata.actor.id,
+    dedup_key: metadata.dedup_key,
+    payload: event.payload,
+    metadata: {
+      ...metadata,
+      subject: { ...metadata.subject },
+      actor: { ...metadata.actor },
+      causal: { ...metadata.causal },
+    },
+    occurred_at: metadata.occurred_at,
+    received_at: metadata.received_at,
+    causal_root: metadata.causal.root,
+    causal_depth: metadata.causal.depth,
+    causal_parent: metadata.causal.parent,
+    disposition,
+    rule,
+    reason,
+    invocations: woken(ruling).length,
+    codex_commit: snapshot.commit,
+    decided_at: at,
+  }
+}
+
+export function receiptRow({ event, disposition, duplicateOf }: Ruling): JsonObject {
+  return {
+    id: event.metadata.receipt_id,
+    event_id: event.id,
+    duplicate_of: duplicateOf,
+    source: event.source,
+    delivery_id: event.metadata.delivery_id,
+    body_hash: event.metadata.body_hash,
+    disposition,
+    received_at: event.metadata.received_at,
+  }
+}
+
+export function invocationRows(ruling: Ruling, snapshot: CodexSnapshot, at: string): readonly JsonObject[] {
+  const { event } = ruling
+  const { causal, trace_id } = event.metadata
+  return woken(ruling).map((waking) => ({
+    id: waking.invocationId,
+    agent_id: waking.agentId,
+    agent_type: waking.agentType,
+    agent_version: waking.agentVersion,
+    chapter: waking.chapter,
+    event_id: event.id,
+    trace_id,
+    causal_root: causal.root,
+    causal_depth: causal.depth,
+    parent_id: causal.parent,
+    codex_commit: snapshot.commit,
+    snapshot_hash: snapshot.hash,
+    rule: waking.rule,
+    priority: waking.priority,
+    queued_at: at,
+  }))
+}
+
+/** One for the event and one for each agent that was named, also when it was not woken. */
+export function decisionsOf(ruling: Ruling, snapshot: CodexSnapshot, at: string): readonly Decision[] {
+  const { event, disposition, rule, reason, considered, nearest, duplicateOf, wakings } = ruling
+  const common = {
+    at,
+    event_id: duplicateOf ?? event.id,
+    receipt_id: event.metadata.receipt_id,
+    codex_commit: snapshot.commit,
+  }
+  const detail: JsonObject = {
+    ...(considered.length > 0 && { considered: considered.slice(0, consideredMax).map((item) => ({ ...item })) }),
+    ...(considered.length > consideredMax && { considered_more: considered.length - consideredMax }),
+    ...(nearest !== null && { nearest }),
+    ...(duplicateOf !== null && { duplicate: event.id }),
+    ...(event.metadata.causal.depth > 0 && { causal: { ...event.metadata.causal } }),
+    ...(event.metadata.marker !== null && { marker: event.metadata.marker, self: event.metadata.self }),
+  }
+  return [
+    { ...common, stage: 'dispatch', outcome: disposition, rule, reason, detail },
+    ...wakings.map((waking): Decision => ({
+      ...common,
+      stage: waking.outcome === 'ROUTED' ? 'dispatch' : 'admission',
+      outcome: waking.outcome,
+      agent_id: waking.agentId,
+      invocation_id: waking.outcome === 'ROUTED' ? waking.invocationId : null,
+      rule: waking.rule,
+      reason: waking.reason,
+    })),
+  ]
+}
+
+export function auditEntry(ruling: Ruling, snapshot: CodexSnapshot, at: string): AuditEntry {
+  const { event, disposition, rule, reason, duplicateOf } = ruling
+  return {
+    id: hashId('aud', 'EVENT_DECIDED', event.metadata.receipt_id),
+    timestamp: at,
+    event_type: 'EVENT_DECIDED',
+    source_event_id: event.id.slice(0, 100),
+    payload: {
+      type: event.type,
+      source: event.source,
+      subject: event.metadata.subject.id,
+      actor: event.metadata.actor.id,
+      receipt_id: event.metadata.receipt_id,
+      delivery_id: event.metadata.delivery_id,
+      disposition,
+      rule,
+      reason,
+      duplicate_of: duplicateOf,
+      agents: woken(ruling).map(({ agentId }) => agentId),
+    },
+    result: 'SUCCESS',
+    trace_id: event.metadata.trace_id,
+    actor: 'system:dispatcher',
+    codex_commit: snapshot.commit,
+  }
+}
+
+export function woken(ruling: Ruling): Ruling['wakings'] {
+  return ruling.wakings.filter(({ outcome }) => outcome === 'ROUTED')
+}

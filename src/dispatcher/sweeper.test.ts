@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { openTestDatabase } from '../../test/database.ts'
+import { anAgent, anEvent, aRoute, aSnapshot, RecordingOutbox, text } from '../../test/dispatch.ts'
+import type { Database } from '../database/database.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { silentLog } from '../kernel/log.ts'
+import { dispatcher } from './dispatcher.ts'
+import { dispatcherSweeper, sweepInvocations } from './sweeper.ts'
+
+const start = new Date('2026-11-22T10:00:00Z')
+let db: Database
+let outbox: RecordingOutbox
+let now: Date
+let id: string
+const clock: Clock = { now: () => now, sleep: () => Promise.resolve() }
+
+beforeAll(async () => {
+  db = await openTestDatabase()
+})
+afterAll(async () => {
+  await db.close()
+})
+beforeEach(async () => {
+  await db.query(text('TRUNCATE guild_core.events, guild_core.receipts, guild_core.invocations CASCADE'))
+  outbox = new RecordingOutbox()
+  now = start
+  const consumer = dispatcher({
+    database: db,
+    outbox,
+    codex: {
+      current: () => aSnapshot([anAgent('sentinel')], [aRoute('any', '*', ['sentinel'], { priority: 'HIGH' })]),
+    },
+    clock,
+    log: silentLog,
+    echoes: { confirm: () => Promise.resolve(null) },
+  })
+  const message = {
+    id: 'm1',
+    topic: 'guild.events.inbound',
+    key: null,
+    priority: 'NORMAL',
+    attempt: 1,
+    publishedAt: start,
+  } as const
+  await consumer.handle([{ ...message, body: anEvent() }], new AbortController().signal)
+  id = outbox.on('guild.events.agent.sentinel')[0]?.id ?? ''
+  outbox.sent.length = 0
+})
+
+it('sends the message of a run again that nobody has taken for 15 s', async () => {
+  expect(await sweepAfter(14)).toBe(0)
+  expect(await sweepAfter(16)).toBe(1)
+  expect(outbox.sent).toEqual([
+    { topic: 'guild.events.agent.sentinel', message: { id, priority: 'HIGH', body: { invocation_id: id } } },
+  ])
+})
+
+it('sends it again after 30 s, then after ever longer pauses', async () => {
+  const sent: number[] = []
+  for (let second = 0; second <= 600; second += 5) if ((await sweepAfter(second)) === 1) sent.push(second)
+  expect(sent).toEqual([20, 50, 110, 230, 470])
+})
+
+it.each([
+  ['waits for its time', `not_before = '2026-11-22T10:05:00Z'`, 60, 0],
+  ['waited for its time', `state = 'WAITING_RATE', not_before = '2026-11-22T10:05:00Z'`, 320, 1],
+  ['is owned', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 300, 0],
+  ['has lost its owner', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 320, 1],
+  ['waits for a person', `state = 'WAITING_APPROVAL'`, 320, 0],
+  ['is over', `state = 'COMPLETED'`, 320, 0],
+])('of a run that %s', async (_what, change, second, expected) => {
+  await db.query(text(`UPDATE guild_core.invocations SET ${change}`))
+  expect(await sweepAfter(second)).toBe(expected)
+})
+
+it('runs until told to stop, also through failures', async () => {
+  const broken = await openTestDatabase()
+  await broken.close()
+  const controller = new AbortController()
+  let sleeps = 0
+  const stopping: Clock = {
+    now: () => now,
+    sleep: () => {
+      sleeps += 1
+      if (sleeps === 3) controller.abort()
+      return Promise.resolve()
+    },
+  }
+  await dispatcherSweeper({ database: broken, outbox, clock: stopping, log: silentLog }).run(controller.signal)
+  expect(sleeps).toBe(3)
+})
+
+function sweepAfter(seconds: number): Promise<number> {
+  now = new Date(start.getTime() + seconds * 1_000)
+  return sweepInvocations({ database: db, outbox, clock, log: silentLog })
+}

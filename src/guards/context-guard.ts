@@ -56,6 +56,9 @@ export function cutToTokens(text: string, tokensMax: number): { readonly text: s
   const bytes = Buffer.from(text)
   if (bytes.length <= bytesMax) return { text, cut: false }
   // A cut inside a character leaves one replacement sign at the end.
-  const kept = bytes.subarray(0, bytesMax).toString().replace(/\uFFFD$/, '')
+  const kept = bytes
+    .subarray(0, bytesMax)
+    .toString()
+    .replace(/\uFFFD$/, '')
   return { text: `${kept}\n[cut: ${bytes.length - bytesMax} of ${bytes.length} bytes left out]`, cut: true }
 }

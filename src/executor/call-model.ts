@@ -1,0 +1,323 @@
+import { canonicalHash } from '../kernel/canonical.ts'
+import { isGuildError, reasonOf, type GuildError } from '../kernel/errors.ts'
+import type { Reservation } from '../ledger/ledger.ts'
+import { inputBound, requirePrice, worstCase } from '../ledger/price.ts'
+import type { LlmAnswer, LlmRequest, LlmUsage, ModelChoice } from '../llm/llm.ts'
+import { type EndReason, type Ending, failed, type Halt } from './ending.ts'
+import { fits, runLimits } from './limits.ts'
+import { charge, chargeLost, estimatedUsage, partialUsage } from './model-charge.ts'
+import { failuresPerModel, mayHeal, type ModelFailure, type Picked, pickModel } from './model-choice.ts'
+import { offerTools } from './offer-tools.ts'
+import { activeMs, free, type Run, spentBy, waitMs } from './run-context.ts'
+import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
+import { agentFacts, contextFacts, type NextCall, systemText, transcript, turnsOf } from './transcript.ts'
+
+/** What the run has decided about the next call before it is made. */
+export interface CallPlan {
+  readonly steer: string | null
+  readonly closing: ModelRequest['closing']
+  /** true: ask nobody but the manifest's own rules, because nothing else can be paid for */
+  readonly rulesOnly: boolean
+}
+
+export type Called =
+  /** The journal has grown: by an answer, or by a failure that another attempt may make good. */
+  | { readonly kind: 'called' }
+  /** There is no room for this call. */
+  | { readonly kind: 'refused'; readonly reason: EndReason; readonly detail: string }
+  | Halt
+
+interface Call {
+  readonly request: LlmRequest
+  readonly meant: ModelRequest
+  readonly intent: Step
+}
+type LlmFailure =
+  Pick<GuildError, 'code' | 'message' | 'retryAfterMs'> | { code: 'DEADLINE'; message: string; retryAfterMs?: number }
+
+const reservationMs = 600_000
+const closingTokensMax = 1_000
+const trimsMax = 3
+const overflow = 'GUILD_LLM_CONTEXT_OVERFLOW'
+const budgetReasons = {
+  organization: 'BUDGET_ORG',
+  chapter: 'BUDGET_CHAPTER',
+  agent: 'BUDGET_AGENT',
+  run: 'BUDGET_RUN',
+} as const
+
+/**
+ * 3. Call the model, once: reserve and journal the intent, call, then settle and journal the answer, each side in one transaction. A
+ * crash in between loses one call, which is charged by estimate and made again; a finished one is never repeated.
+ */
+export async function callModel(run: Run, seq: number, plan: CallPlan): Promise<Called> {
+  await chargeLost(run, seq)
+  const failures = failuresAt(run, seq)
+  const picked = pick(run, failures, plan.rulesOnly)
+  if (picked.kind === 'none') return { kind: 'end', ending: failed('PROVIDER', picked.why) }
+  noteSkipped(run, seq, picked)
+  const call = await prepare(run, seq, picked.choice, plan, failures)
+  if (free(picked.choice.provider)) return answer(run, call)
+  const reserved = await reserve(run, call)
+  return reserved.kind === 'refused' ? reserved : answer(run, reserved.call)
+}
+
+function failuresAt({ journal }: Run, seq: number): readonly ModelFailure[] {
+  return journal
+    .attemptsAt(seq)
+    .filter((step) => step.status === 'FAILED')
+    .map((step) => ({ alias: step.name, code: read.modelRequest(step).code ?? '', error: step.error ?? '' }))
+}
+
+function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: boolean): Picked {
+  const { agent, snapshot, deps, journal } = run
+  const limits = deps.limitsFor(snapshot, agent, run.chapter, journal.invocation.id)
+  const prefer = agent.manifest.spec.model.prefer.filter((alias) => !rulesOnly || alias === 'rules')
+  const candidates = prefer.map((alias) => {
+    const choice = deps.models.choose(snapshot, alias)
+    if ('unavailable' in choice || free(choice.provider)) return { alias, choice }
+    try {
+      requirePrice(choice, limits)
+      return { alias, choice }
+    } catch (error) {
+      if (!isGuildError(error, 'GUILD_PRICE_UNKNOWN')) throw error
+      return { alias, choice: { unavailable: error.message } }
+    }
+  })
+  return pickModel(candidates, failures, ruledOut(run, failures), turnsOf(journal).at(-1)?.request.alias ?? null)
+}
+
+/** Models that answered with what no waiting heals, such as a wrong key; a context that stays too long after all cuts is one too. */
+function ruledOut({ journal }: Run, failures: readonly ModelFailure[]): ReadonlyMap<string, string> {
+  const out = new Map<string, string>()
+  for (const step of journal.all) {
+    if (step.kind !== 'llm' || step.status !== 'FAILED') continue
+    const code = read.modelRequest(step).code ?? ''
+    const overflows = failures.filter((failure) => failure.code === overflow && failure.alias === step.name).length
+    const heals = code === overflow ? overflows <= trimsMax : code === 'DEADLINE' || mayHeal(code)
+    if (!heals) out.set(step.name, step.error ?? 'it failed')
+  }
+  return out
+}
+
+/** Said on the first call, and where a failure has led to another model. */
+function noteSkipped({ journal }: Run, seq: number, picked: Extract<Picked, { kind: 'call' }>): void {
+  const instead = picked.choice.alias
+  const last = journal.attemptsAt(seq).at(-1)
+  const changed = last?.status === 'FAILED' && last.name !== instead
+  const first = last === undefined && turnsOf(journal).length === 0
+  if (!changed && !first) return
+  for (const { alias, why } of picked.skipped) {
+    const reason = `${instead} answers instead of ${alias}: ${why}`
+    journal.note({ stage: 'run', outcome: 'MODEL_SKIPPED', reason, detail: { alias, instead } })
+  }
+}
+
+async function prepare(
+  run: Run,
+  seq: number,
+  choice: ModelChoice,
+  plan: CallPlan,
+  failures: readonly ModelFailure[],
+): Promise<Call> {
+  const { agent, journal, event } = run
+  const trim = failures.filter(({ code }) => code === overflow).length
+  // Rules decide from facts: nothing need be said to them, and they never run out.
+  const said = free(choice.provider) ? { steer: null, closing: null } : { steer: plan.steer, closing: plan.closing }
+  const next: NextCall = { choice, ...said, trim }
+  const { maxOutputTokensPerCall, temperature } = agent.manifest.spec.model
+  const sent = {
+    system: systemText(agent),
+    messages: transcript(journal, event, agent, next),
+    tools: said.closing ? [] : await offerTools(run, !free(choice.provider), turnsOf(journal).length === 0),
+    maxOutputTokens: said.closing ? Math.min(closingTokensMax, maxOutputTokensPerCall) : maxOutputTokensPerCall,
+    temperature,
+    output: said.closing ? null : agent.output,
+  }
+  const facts = { event, context: contextFacts(journal), agent: agentFacts(agent), rules: agent.rules }
+  const { alias, provider, model, price } = choice
+  const inputTokens = free(provider) ? 0 : inputBound(sent)
+  const meant: ModelRequest = {
+    alias,
+    provider,
+    model,
+    price,
+    ...said,
+    trim,
+    inputTokens,
+    reservation: null,
+    code: null,
+  }
+  const intent = aStep({
+    seq,
+    attempt: journal.nextAttempt(seq),
+    kind: 'llm',
+    name: alias,
+    status: 'INTENT',
+    request_hash: canonicalHash({ provider, model, ...sent }),
+    started_at: journal.at,
+  })
+  return { request: { provider, model, ...sent, facts }, meant, intent }
+}
+
+/** T1: the worst case from every budget, and the intent. A normal call leaves the landing reserve untouched. */
+async function reserve(
+  run: Run,
+  call: Call,
+): Promise<{ readonly kind: 'reserved'; readonly call: Call } | Extract<Called, { kind: 'refused' }>> {
+  const { deps, journal, agent, snapshot, chapter } = run
+  const { request, meant, intent } = call
+  const worst = worstCase(meant.inputTokens, request.maxOutputTokens, meant.price)
+  const limits = runLimits(agent.manifest.spec.limits)
+  if (!meant.closing && !fits(worst.tokens, worst.costMicros, spentBy(run), limits)) {
+    const detail = `the next call may take ${worst.tokens} tokens, and ${spentBy(run).tokens} of ${limits.tokens} are used`
+    return { kind: 'refused', reason: 'BUDGET_RUN', detail }
+  }
+  const { id, lease_epoch } = journal.invocation
+  const now = deps.clock.now()
+  let reservation: Reservation | null = null
+  let reserved: Call = call
+  await journal.transact(async (tx) => {
+    reservation = await deps.ledger.reserve(tx, {
+      invocationId: id,
+      stepSeq: intent.seq,
+      attempt: intent.attempt,
+      leaseEpoch: lease_epoch,
+      owner: deps.owner,
+      tokens: worst.tokens,
+      costMicros: worst.costMicros,
+      limits: deps.limitsFor(snapshot, agent, chapter, id),
+      at: now,
+      expiresAt: new Date(now.getTime() + reservationMs),
+    })
+    if (reservation.kind === 'refused') return {}
+    const kept: ModelRequest = { ...meant, reservation: reservation.id }
+    reserved = { request, meant: kept, intent: { ...intent, request: storable(kept) } }
+    return { steps: [reserved.intent] }
+  })
+  return refusalOf(run, reservation) ?? { kind: 'reserved', call: reserved }
+}
+
+function refusalOf({ journal }: Run, reservation: Reservation | null): Extract<Called, { kind: 'refused' }> | null {
+  if (reservation?.kind !== 'refused') return null
+  const { limit, dimension, left, need } = reservation
+  const unit = dimension === 'tokens' ? 'tokens' : 'micro-USD'
+  const detail = `the ${limit.kind} budget of ${limit.entityType} ${limit.entityId} has ${left} ${unit} left, the next call may take ${need}`
+  journal.note({ stage: 'budget', outcome: 'REFUSED', reason: detail })
+  return { kind: 'refused', reason: budgetReasons[limit.entityType], detail }
+}
+
+/** The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. */
+async function answer(run: Run, call: Call): Promise<Called> {
+  const { deps, journal, agent } = run
+  const remainingMs = runLimits(agent.manifest.spec.limits).activeMs - activeMs(run)
+  const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(remainingMs)))
+  const noted = new UsageNotes(run, call)
+  let result: LlmAnswer
+  try {
+    const signal = AbortSignal.any([run.signal, deadline])
+    result = await deps.llm.call(call.request, { signal, onUsage: (usage) => noted.add(usage) })
+  } catch (error) {
+    await noted.written()
+    // Stopped from outside: the intent stays, and whoever continues charges it.
+    run.signal.throwIfAborted()
+    if (deadline.aborted)
+      return fail(run, call, { code: 'DEADLINE', message: 'the time of the run was over' }, noted.last)
+    if (!isGuildError(error)) throw error
+    return fail(run, call, error, noted.last)
+  }
+  await noted.written()
+  const response = normalized(run, call, result)
+  const paid = charge(call.meant, result.usage, { provider: response.provider, model: response.model }, false)
+  const done: Step = {
+    ...call.intent,
+    status: 'DONE',
+    request: storable(call.meant),
+    response: storable(response),
+    usage: paid.usage,
+    finished_at: journal.at,
+  }
+  if (call.meant.reservation === null) await journal.write({ steps: [done], row: paid.row })
+  else {
+    await journal.transact(async (tx) => {
+      await paid.settle(run, tx)
+      return { steps: [done], row: paid.row }
+    })
+  }
+  return { kind: 'called' }
+}
+
+/** A failed attempt gives its reservation back, unless the provider had begun to work: then what is known of it is charged. */
+async function fail(run: Run, call: Call, failure: LlmFailure, reported: Partial<LlmUsage> | null): Promise<Called> {
+  const { deps, journal } = run
+  const { code, message } = failure
+  const begun = code === 'DEADLINE' || code === 'GUILD_LLM_TIMEOUT'
+  const usage = reported ? partialUsage(reported) : begun ? estimatedUsage(call.meant) : null
+  const paid = usage && charge(call.meant, usage, null, true)
+  const request = storable<Record<string, never>>({ ...call.meant, code })
+  const step: Step = { ...call.intent, status: 'FAILED', request, error: message, finished_at: journal.at }
+  await journal.transact(async (tx) => {
+    if (paid) await paid.settle(run, tx)
+    else if (call.meant.reservation !== null) await deps.ledger.release(tx, call.meant.reservation)
+    return { steps: [{ ...step, usage: paid?.usage ?? null }], row: paid?.row ?? {} }
+  })
+  if (code === 'GUILD_LLM_REFUSED') return { kind: 'end', ending: refused(message) }
+  if (!mayHeal(code)) return { kind: 'called' }
+  const healing = failuresAt(run, call.intent.seq).filter((made) => mayHeal(made.code)).length
+  const ending = failed('PROVIDER', message)
+  // Another model is asked at once; the same one again only after a while.
+  const picked = pick(run, failuresAt(run, call.intent.seq), false)
+  if (picked.kind === 'none') return { kind: 'end', ending: failed('PROVIDER', picked.why) }
+  if (picked.choice.alias !== call.meant.alias && healing % failuresPerModel === 0) return { kind: 'called' }
+  return { kind: 'wait', delayMs: waitMs(deps, healing, failure.retryAfterMs), reason: message, ending }
+}
+
+export function refused(message: string): Ending {
+  const detail = message || 'the provider refused to answer'
+  return { state: 'STOPPED', reason: 'POLICY', detail, summary: `The run stopped: ${detail}`, output: null }
+}
+
+/** What the provider reports before the end of its answer, kept in case that end never comes. */
+class UsageNotes {
+  readonly #run: Run
+  readonly #call: Call
+  #writing: Promise<void> = Promise.resolve()
+  last: Partial<LlmUsage> | null = null
+
+  constructor(run: Run, call: Call) {
+    this.#run = run
+    this.#call = call
+  }
+
+  add(usage: Partial<LlmUsage>): void {
+    this.last = { ...this.last, ...usage }
+    const { meant, intent } = this.#call
+    if (meant.reservation === null) return
+    const { usage: counted } = charge(meant, partialUsage(this.last), null, true)
+    const { journal, deps } = this.#run
+    this.#writing = this.#writing
+      .then(() => journal.noteUsage(intent, counted))
+      // Only an estimate gets worse by it; a database that is gone fails the write of the answer.
+      .catch((error: unknown) =>
+        deps.log.warn({ invocationId: journal.invocation.id, why: reasonOf(error) }, 'usage not noted'),
+      )
+  }
+
+  written(): Promise<void> {
+    return this.#writing
+  }
+}
+
+/** Some servers give calls no ids, or the same twice: they get ones of ours, and vendor parts that name the old ones are dropped. */
+function normalized({ journal }: Run, { intent }: Call, { opaque, ...result }: LlmAnswer): ModelResponse {
+  const earlier = turnsOf(journal).flatMap((turn) => turn.response.toolCalls.map((call) => call.id))
+  const ids = result.toolCalls.map((call) => call.id)
+  const usable = ids.every((id, index) => id !== '' && ids.indexOf(id) === index && !earlier.includes(id))
+  const toolCalls = result.toolCalls.map(({ id, name, args }, index) => ({
+    id: usable ? id : `call-${intent.seq}-${index + 1}`,
+    name,
+    args: storable<null>(args ?? null),
+  }))
+  const { text, stop, provider, model } = result
+  return storable({ text, stop, provider, model, toolCalls, opaque: usable ? (opaque ?? null) : null })
+}

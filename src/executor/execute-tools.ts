@@ -1,0 +1,180 @@
+import { cutToTokens, fence, trustedEnough } from '../guards/context-guard.ts'
+import { canonicalHash } from '../kernel/canonical.ts'
+import { durationMs } from '../kernel/duration.ts'
+import { isGuildError, reasonOf } from '../kernel/errors.ts'
+import { sha256 } from '../kernel/ids.ts'
+import type { LlmToolCall } from '../llm/llm.ts'
+import type { CompiledAgent } from '../codex/snapshot.ts'
+import type { Journal } from './journal.ts'
+import { type CallTrace, repetitionNotice, repetitions } from './loops.ts'
+import { parallel } from './parallel.ts'
+import { type ActionCall, publishActions } from './publish-actions.ts'
+import { type Run, spentBy } from './run-context.ts'
+import { aStep, read, type Step, storable, type ToolResponse } from './step.ts'
+import { toolName } from './tool-name.ts'
+import { type Turn, turnsOf } from './transcript.ts'
+
+/** Of one result the model sees so much; it can ask for less. */
+const resultTokensMax = 8_000
+
+type AllowedRead = CompiledAgent['manifest']['spec']['tools']['allow'][number]
+
+interface PendingCall {
+  readonly seq: number
+  readonly index: number
+  readonly call: LlmToolCall
+}
+
+/**
+ * 4. Execute tool calls: reads at once, in parallel, each journaled; writes become actions (`publish-actions.ts`). Whatever the model
+ * asks for gets an answer in text, also what does not exist, is not allowed or was asked before. All of one answer in one write.
+ */
+export async function executeTools(run: Run, turn: Turn): Promise<void> {
+  const { journal, agent } = run
+  const { allow, actions } = agent.manifest.spec.tools
+  const pending = turn.response.toolCalls.flatMap((call, index): readonly PendingCall[] =>
+    turn.results[index] ? [] : [{ seq: turn.step.seq + 1 + index, index, call }],
+  )
+  const left = agent.manifest.spec.limits.maxToolCalls - spentBy(run).toolCalls
+  const answered: Step[] = []
+  const reads: (PendingCall & { readonly allowed: AllowedRead })[] = []
+  const proposals: ActionCall[] = []
+  for (const [position, entry] of pending.entries()) {
+    const { call } = entry
+    const allowed = allow.find(({ name }) => toolName(name) === call.name)
+    const grant = actions.find(({ type }) => type === call.name)
+    if (position >= left) answered.push(refusal(run, entry, 'no tool calls are left in this run'))
+    else if (grant) proposals.push({ ...entry, grant })
+    else if (!allowed) answered.push(refusal(run, entry, `there is no tool ${call.name} in this run`))
+    else if (
+      usesOf(journal, allowed.name) + reads.filter((other) => other.allowed === allowed).length >=
+      allowed.maxCalls
+    ) {
+      answered.push(refusal(run, entry, `${call.name} may be called ${allowed.maxCalls} times in a run`))
+    } else reads.push({ ...entry, allowed })
+  }
+  const results = await parallel(reads, agent.manifest.spec.limits.maxParallelTools, (entry) => readTool(run, entry))
+  const steps = [...answered, ...results]
+  if (proposals.length > 0) await publishActions(run, turn, proposals, steps)
+  else await journal.write({ steps, row: { tool_calls: steps.length } })
+}
+
+/** Every tool call of the run as the loop detectors see it. */
+export function callTraces(journal: Journal): readonly CallTrace[] {
+  return turnsOf(journal).flatMap(({ step, response, results }) =>
+    response.toolCalls.flatMap((call, index) => {
+      const result = results[index]
+      if (!result) return []
+      const { resultHash, errorClass } = result
+      return [{ turn: step.seq, request: requestHash(call.name, call.args), result: resultHash, errorClass }]
+    }),
+  )
+}
+
+async function readTool(run: Run, entry: PendingCall & { readonly allowed: AllowedRead }): Promise<Step> {
+  const { journal } = run
+  const { call, allowed } = entry
+  const step = stepOf(run, entry, allowed.name)
+  const before = answeredBefore(journal, step)
+  if (before) {
+    const notice = repetitionNotice(repetitions(callTraces(journal), requestHash(call.name, call.args)))
+    const response: ToolResponse = { ...before, text: notice ?? before.text, repeated: true }
+    return { ...step, response: storable(response) }
+  }
+  try {
+    if (!isRecord(call.args)) throw new TypeError('the arguments must be an object')
+    const result = await run.tools.read(allowed.name, call.args, durationMs(allowed.timeout), run.signal)
+    const { integrity } = result
+    if (!trustedEnough(integrity, run.agent.manifest.spec.trust.minIntegrity)) return withheld(run, step, integrity)
+    // Some servers answer only with structure: it reaches the model as text, never as `{}`.
+    const text = result.text.trim() || (result.data === null ? '(empty)' : JSON.stringify(result.data))
+    const fenced = fence(`result of ${call.name}`, integrity, cutToTokens(text, resultTokensMax).text)
+    const { isError } = result
+    const response = {
+      ...plain(isError, fenced),
+      integrity,
+      resultHash: sha256(text),
+      errorClass: isError ? classOf(text) : null,
+    }
+    return { ...step, response: storable(response), finished_at: journal.at }
+  } catch (error) {
+    run.signal.throwIfAborted()
+    const why = reasonOf(error)
+    const errorClass = isGuildError(error) ? `${error.code} ${allowed.name}` : classOf(why)
+    const response = { ...plain(true, `error: ${why}`), errorClass }
+    return { ...step, response: storable(response), error: why, finished_at: journal.at }
+  }
+}
+
+/** An identical read of this run that was answered: it is not made again. */
+function answeredBefore(journal: Journal, step: Step): ToolResponse | null {
+  const same = journal.done.find((made) => made.kind === 'tool_read' && made.request_hash === step.request_hash)
+  const response = same && read.tool(same)
+  return response && !response.isError ? response : null
+}
+
+function usesOf(journal: Journal, name: string): number {
+  return journal.done.filter((step) => step.kind === 'tool_read' && step.name === name && !read.tool(step).repeated)
+    .length
+}
+
+function refusal(run: Run, entry: PendingCall, why: string): Step {
+  const step = stepOf(run, entry, entry.call.name)
+  return {
+    ...step,
+    response: storable({ ...plain(true, `error: ${why}`), errorClass: `refused ${entry.call.name}` }),
+    error: why,
+  }
+}
+
+function withheld(run: Run, step: Step, integrity: ToolResponse['integrity']): Step {
+  const why = `the result of ${step.name} is withheld: its author is ${integrity}, which this agent does not read`
+  run.journal.note({
+    stage: 'guard',
+    outcome: 'RESULT_WITHHELD',
+    rule: `${run.agent.place.file}#${step.name}`,
+    reason: why,
+  })
+  return { ...step, response: storable(plain(true, `error: ${why}`)), finished_at: run.journal.at }
+}
+
+function stepOf({ journal }: Run, { seq, call }: PendingCall, name: string): Step {
+  const { args } = call
+  const request = storable<Record<string, never>>({ tool: name, args })
+  const attempt = journal.nextAttempt(seq)
+  return aStep({
+    ...{ seq, attempt, kind: 'tool_read', name, status: 'DONE', started_at: journal.at },
+    ...{ request, request_hash: requestHash(call.name, args) },
+  })
+}
+
+/** What we say ourselves: trusted, and the same text is the same result. */
+function plain(isError: boolean, text: string): ToolResponse {
+  return {
+    isError,
+    text,
+    integrity: 'verified',
+    resultHash: sha256(text),
+    errorClass: null,
+    repeated: false,
+    actionId: null,
+    accepted: false,
+  }
+}
+
+export function requestHash(name: string, args: unknown): string {
+  return canonicalHash({ name, args: args ?? null })
+}
+
+/** Errors that differ only in numbers, ids and tail are one error. */
+function classOf(text: string): string {
+  return text
+    .slice(0, 200)
+    .toLowerCase()
+    .replaceAll(/[0-9a-f]{6,}|\d+/g, '#')
+    .slice(0, 80)
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,51 @@
+import type { Artifacts } from '../artifacts/artifacts.ts'
+import type { Outbox } from '../bus/outbox.ts'
+import type { Codex, CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
+import type { Database } from '../database/database.ts'
+import type { Clock } from '../kernel/clock.ts'
+import type { Log } from '../kernel/log.ts'
+import type { BudgetLimit, Ledger } from '../ledger/ledger.ts'
+import type { Llm, ModelChoice } from '../llm/llm.ts'
+import type { Tools } from '../tools/tools.ts'
+import type { ActionIntake } from './action-intake.ts'
+
+/** What the executor asks of whoever knows the configured providers. */
+export interface Models {
+  /** Alias of a manifest → what to call and what it costs, or why not here. */
+  choose(snapshot: CodexSnapshot, alias: string): ModelChoice | { readonly unavailable: string }
+}
+
+export interface ExecutorDeps {
+  readonly database: Database
+  readonly outbox: Outbox
+  readonly codex: Codex
+  readonly llm: Llm
+  readonly models: Models
+  readonly tools: Tools
+  readonly artifacts: Artifacts
+  readonly ledger: Ledger
+  /** Everything a model call of this run must fit in, organisation to run. */
+  readonly limitsFor: (
+    snapshot: CodexSnapshot,
+    agent: CompiledAgent,
+    chapter: string | null,
+    invocationId: string,
+  ) => readonly BudgetLimit[]
+  readonly intake: ActionIntake
+  readonly clock: Clock
+  readonly log: Log
+  /** unique per process: the name on the leases */
+  readonly owner: string
+  /** in [0, 1): jitter */
+  readonly random: () => number
+  readonly options?: ExecutorOptions
+}
+
+export interface ExecutorOptions {
+  /** runs at the same time, default 16 */
+  readonly maxInFlight?: number
+  /** how long a silent worker keeps a run, default 30 000 */
+  readonly leaseMs?: number
+  /** first wait after a provider or a required read has failed, default 2 000; doubles up to 5 min */
+  readonly retryBaseMs?: number
+}

@@ -1,0 +1,126 @@
+import { z } from 'zod'
+import type { Consumer, Delivery, Nack } from '../bus/bus.ts'
+import { isGuildError, reasonOf } from '../kernel/errors.ts'
+import { everyAgentTopic } from '../kernel/topics.ts'
+import type { ExecutorDeps } from './executor-deps.ts'
+import { executorGroup, finish } from './finish.ts'
+import { claimInvocation } from './invocation.ts'
+import type { GuildEvent } from '../kernel/event.ts'
+import type { Journal } from './journal.ts'
+import { holdLease } from './lease.ts'
+import { runInvocation } from './run.ts'
+import { waitMs } from './run-context.ts'
+
+/** What the dispatcher puts on `guild.events.agent.{agent_id}`: the delivery of a row (law 1). */
+export const invocationMessage = z.object({ invocation_id: z.string().min(1) })
+
+/** Attempts that end with the same step unfinished before the run is dead. */
+const poisonAttempts = 3
+/** The row is written before the message; a message without a row is given this many chances. */
+const unknownAttempts = 5
+
+/**
+ * The agent executor (seed §2.7): for each invocation load prompt, fetch context, call the model, execute tools, publish actions,
+ * finish. Any number of executors share the work; whoever holds the lease owns the run. A message is acknowledged when the run is over
+ * and returned while it is not: when another worker has it, when it waits, when this one stops.
+ */
+export function executor(deps: ExecutorDeps): Consumer {
+  const leaseMs = deps.options?.leaseMs ?? 30_000
+  return {
+    // The executor bounds attempts itself, per run and per step; waiting and drained deliveries must not end in the dead letters.
+    subscription: {
+      topic: everyAgentTopic,
+      group: executorGroup,
+      maxInFlight: deps.options?.maxInFlight ?? 16,
+      batchMax: 1,
+      attemptsMax: 1_000,
+    },
+    async handle(batch, signal) {
+      const nacks = await Promise.all(batch.map((delivery) => attempt(deps, leaseMs, delivery, signal)))
+      return nacks.filter((nack) => nack !== null)
+    },
+  }
+}
+
+async function attempt(
+  deps: ExecutorDeps,
+  leaseMs: number,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<Nack | null> {
+  const message = invocationMessage.safeParse(delivery.body)
+  if (!message.success) return { id: delivery.id, reason: 'the message names no invocation', dead: true }
+  const id = message.data.invocation_id
+  const claim = await claimInvocation({ ...deps, leaseMs }, id)
+  switch (claim.kind) {
+    case 'over':
+      return null
+    case 'later':
+      return {
+        id: delivery.id,
+        reason: `${id} is ${claim.state}, held or not due`,
+        delayMs: Math.max(250, claim.waitMs),
+      }
+    case 'unknown': {
+      const reason = `there is no invocation ${id}`
+      return { id: delivery.id, reason, ...(delivery.attempt < unknownAttempts ? { delayMs: 1_000 } : { dead: true }) }
+    }
+    case 'claimed':
+      return own(deps, leaseMs, delivery, claim.journal, claim.event, signal)
+  }
+}
+
+async function own(
+  deps: ExecutorDeps,
+  leaseMs: number,
+  delivery: Delivery,
+  journal: Journal,
+  event: GuildEvent,
+  signal: AbortSignal,
+): Promise<Nack | null> {
+  const { failing_seq, failures } = journal.invocation
+  const later = (reason: string, delayMs: number): Nack => ({ id: delivery.id, reason, delayMs })
+  await using lease = holdLease(journal, { ...deps, leaseMs })
+  try {
+    // Its owners died there, again and again, without a chance to say so.
+    if (failures >= poisonAttempts) return await bury(deps, journal, event, 'its worker died each time')
+    const result = await runInvocation(deps, journal, event, AbortSignal.any([signal, lease.lost]))
+    return result.kind === 'finished' ? null : later(result.reason, result.delayMs)
+  } catch (error) {
+    if (lease.lost.aborted || isGuildError(error, 'GUILD_LEASE_LOST'))
+      return later('another worker has taken over', leaseMs)
+    if (signal.aborted) return giveBack(journal, later('the worker stops', 0))
+    const seq = journal.firstUnfinished
+    const count = failing_seq === seq ? failures + 1 : 1
+    const { id: invocationId, trace_id: traceId, agent_id: agentId } = journal.invocation
+    deps.log.error({ invocationId, traceId, agentId, eventId: event.id, seq, count, err: error }, 'run attempt failed')
+    if (count >= poisonAttempts) return bury(deps, journal, event, reasonOf(error))
+    const delayMs = waitMs(deps, count, isGuildError(error) ? error.retryAfterMs : 0)
+    journal.note({
+      stage: 'run',
+      outcome: 'ATTEMPT_FAILED',
+      reason: `step ${seq} failed, next attempt follows: ${reasonOf(error)}`,
+    })
+    await journal.write({ row: { state: 'ADMITTED', wait_ms: delayMs, failing_seq: seq, failures: count } })
+    return later(reasonOf(error), delayMs)
+  }
+}
+
+async function giveBack(journal: Journal, nack: Nack): Promise<Nack> {
+  journal.note({ stage: 'run', outcome: 'ADMITTED', reason: 'the worker stops; the run continues from its journal' })
+  await journal.write({ row: { state: 'ADMITTED', wait_ms: 0 } })
+  return nack
+}
+
+async function bury(deps: ExecutorDeps, journal: Journal, event: GuildEvent, why: string): Promise<null> {
+  const detail = `${poisonAttempts} attempts ended at step ${journal.firstUnfinished}: ${why}`
+  const ending = {
+    state: 'DEAD',
+    reason: 'POISON',
+    detail,
+    summary: `The run is dead: ${detail}`,
+    output: null,
+  } as const
+  await finish(deps, journal, event, null, ending)
+  return null
+}

@@ -1,0 +1,169 @@
+import { auditMessage } from '../audit/audit.ts'
+import type { DeadLetter } from '../bus/bus.ts'
+import type { CompiledAgent } from '../codex/snapshot.ts'
+import { reasonOf } from '../kernel/errors.ts'
+import { durationMs } from '../kernel/duration.ts'
+import type { GuildEvent } from '../kernel/event.ts'
+import { hashId } from '../kernel/ids.ts'
+import type { JsonObject } from '../kernel/json.ts'
+import { agentTopic, topics } from '../kernel/topics.ts'
+import type { ExecutorDeps } from './executor-deps.ts'
+import type { Ending } from './ending.ts'
+import type { Journal } from './journal.ts'
+import { aStep, read } from './step.ts'
+import { systemText, transcript, turnsOf } from './transcript.ts'
+
+type FinishDeps = Pick<ExecutorDeps, 'outbox' | 'artifacts' | 'log'>
+
+const summaryLengthMax = 4_000
+export const executorGroup = 'executor'
+
+/**
+ * 6. Terminate: the transcript to the artifacts, then one transaction with the last step, the run's result, its decision and its audit
+ * entry. The path of the transcript is the same on every attempt, so a crash in between leaves one file.
+ * @param agent null: the Codex could not be read
+ */
+export async function finish(
+  deps: FinishDeps,
+  journal: Journal,
+  event: GuildEvent,
+  agent: CompiledAgent | null,
+  ending: Ending,
+): Promise<void> {
+  const { invocation } = journal
+  const summary = ending.summary.slice(0, summaryLengthMax).toWellFormed()
+  const seq = Math.max(-1, ...journal.all.map((step) => step.seq)) + 1
+  const transcriptRef = await writeTranscript(deps, journal, event, agent, { ...ending, summary })
+  const { state, reason, detail, output } = ending
+  journal.note({
+    stage: 'run',
+    outcome: state,
+    reason: reason === null ? detail : `${reason}: ${detail}`,
+    detail: { transcript_ref: transcriptRef },
+  })
+  await journal.transact(async (tx) => {
+    await deps.outbox.add(tx, topics.audit, [auditMessage(auditEntry(journal, { ...ending, summary }, transcriptRef))])
+    if (state === 'DEAD') await deps.outbox.add(tx, topics.dead, [deadMessage(journal, detail)])
+    const at = journal.at
+    return {
+      steps: [
+        aStep({
+          seq,
+          attempt: 1,
+          kind: 'finish',
+          name: state,
+          status: 'DONE',
+          started_at: at,
+          response: { reason, detail },
+        }),
+      ],
+      row: { state, reason, detail, summary, output, transcript_ref: transcriptRef },
+    }
+  })
+  deps.log.info(
+    {
+      invocationId: invocation.id,
+      agentId: invocation.agent_id,
+      eventId: event.id,
+      traceId: invocation.trace_id,
+      state,
+      reason,
+    },
+    'run finished',
+  )
+}
+
+/** What a run did, told from its journal, for when no model may be asked any more. */
+export function templateSummary(journal: Journal, why: string): string {
+  const turns = turnsOf(journal)
+  const reads = journal.done.filter((step) => step.kind === 'tool_read').length
+  const accepted = journal.done.filter((step) => step.kind === 'action' && read.tool(step).accepted)
+  const last = turns.findLast((turn) => turn.response.text.trim() !== '')?.response.text.trim()
+  return [
+    `The run ended early: ${why}.`,
+    `Until then: ${turns.length} answers, ${reads} reads, ${accepted.length} actions accepted${accepted.length > 0 ? ` (${accepted.map((step) => step.name).join(', ')})` : ''}.`,
+    ...(last ? [`The last answer was: ${last}`] : []),
+  ].join('\n')
+}
+
+/** @returns the path; null: kept nowhere, by retention or because the store refused, which must not lose the run's result */
+async function writeTranscript(
+  { artifacts, log }: FinishDeps,
+  journal: Journal,
+  event: GuildEvent,
+  agent: CompiledAgent | null,
+  ending: Ending,
+): Promise<string | null> {
+  const { invocation } = journal
+  if (agent && durationMs(agent.manifest.spec.retention.transcript) === 0) return null
+  const path = `logs/${invocation.queued_at.toISOString().slice(0, 10)}/${invocation.id}.json`
+  const nobody = { choice: { provider: '', model: '' }, steer: null, closing: null, trim: 0 }
+  const content = {
+    invocation: { ...invocation, queued_at: invocation.queued_at.toISOString() },
+    ending,
+    system: agent ? systemText(agent) : null,
+    messages: agent ? transcript(journal, event, agent, nobody) : [],
+    steps: journal.all,
+  }
+  try {
+    await artifacts.write(path, JSON.stringify(content, null, 1))
+    return path
+  } catch (error) {
+    log.error({ invocationId: invocation.id, path, why: reasonOf(error) }, 'transcript not kept')
+    journal.note({
+      stage: 'run',
+      outcome: 'TRANSCRIPT_LOST',
+      reason: `the transcript could not be kept: ${reasonOf(error)}`,
+    })
+    return null
+  }
+}
+
+function auditEntry(journal: Journal, ending: Ending, transcriptRef: string | null) {
+  const { id, agent_id, agent_version, event_id, trace_id, codex_commit, attempts } = journal.invocation
+  const turns = turnsOf(journal)
+  const last = turns.at(-1)?.response
+  const usage = journal.all.flatMap((step) => read.modelUsage(step) ?? [])
+  const payload: JsonObject = {
+    state: ending.state,
+    reason: ending.reason,
+    agent_version,
+    attempts,
+    provider: last?.provider ?? null,
+    model: last?.model ?? null,
+    model_calls: turns.length,
+    actions: journal.done.flatMap((step) => (step.kind === 'action' ? [read.tool(step).actionId] : [])),
+    input_tokens: usage.reduce((sum, u) => sum + u.inputNocache + u.inputCacheRead + u.inputCacheWrite, 0),
+    output_tokens: usage.reduce((sum, u) => sum + u.outputText + u.outputReasoning, 0),
+    cost_micros: usage.reduce((sum, u) => sum + u.costMicros, 0),
+    transcript_ref: transcriptRef,
+  }
+  const failed = ending.state === 'FAILED' || ending.state === 'DEAD'
+  return {
+    id: hashId('aud', 'AGENT_INVOCATION', id),
+    timestamp: journal.at,
+    event_type: 'AGENT_INVOCATION',
+    agent_id,
+    source_event_id: event_id,
+    payload,
+    result: failed ? ('FAILURE' as const) : ending.state === 'COMPLETED' ? ('SUCCESS' as const) : null,
+    error_message: failed ? ending.detail : null,
+    trace_id,
+    invocation_id: id,
+    actor: `agent:${agent_id}`,
+    codex_commit,
+  }
+}
+
+function deadMessage(journal: Journal, reason: string) {
+  const { id, agent_id, attempts, event_id } = journal.invocation
+  const body: DeadLetter = {
+    topic: agentTopic(agent_id),
+    group: executorGroup,
+    id,
+    reason,
+    attempts,
+    body: { invocation_id: id, event_id },
+  }
+  return { id: hashId('msg', 'dead', id), body }
+}

@@ -1,0 +1,104 @@
+import { z } from 'zod'
+import { recordDecisions } from '../audit/decisions.ts'
+import type { Database } from '../database/database.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { priorities, type EventMetadata, type GuildEvent } from '../kernel/event.ts'
+import type { JsonObject } from '../kernel/json.ts'
+import { claimStatements, Journal } from './journal.ts'
+import { readSteps } from './step.ts'
+
+const row = z.object({
+  id: z.string(),
+  agent_id: z.string(),
+  agent_type: z.string(),
+  agent_version: z.string(),
+  chapter: z.string().nullable(),
+  event_id: z.string(),
+  trace_id: z.string(),
+  causal_root: z.string(),
+  causal_depth: z.number(),
+  codex_commit: z.string(),
+  rule: z.string(),
+  priority: z.enum(priorities),
+  lease_epoch: z.number(),
+  attempts: z.number(),
+  failing_seq: z.number().nullable(),
+  failures: z.number(),
+  queued_at: z.date(),
+  /** wall clock while RUNNING, before this claim */
+  active_ms: z.number(),
+  /** time in WAITING_* states so far */
+  waited_ms: z.number(),
+})
+export type Invocation = z.infer<typeof row>
+
+export type Claim =
+  | { readonly kind: 'claimed'; readonly journal: Journal; readonly event: GuildEvent }
+  /** COMPLETED, STOPPED, FAILED, DEAD: nothing is left to do */
+  | { readonly kind: 'over'; readonly state: string }
+  /** leased by a live worker, or not due yet */
+  | { readonly kind: 'later'; readonly state: string; readonly waitMs: number }
+  | { readonly kind: 'unknown' }
+
+const final: ReadonlySet<string> = new Set(['COMPLETED', 'STOPPED', 'FAILED', 'DEAD'])
+
+export interface ClaimDeps {
+  readonly database: Database
+  readonly clock: Clock
+  /** unique per process */
+  readonly owner: string
+  readonly leaseMs: number
+}
+
+/** Takes the lease if it is free, and reads everything that was done before. */
+export async function claimInvocation(deps: ClaimDeps, id: string): Promise<Claim> {
+  const { database, clock, owner, leaseMs } = deps
+  const claimed = await database.transaction(async (tx) => {
+    const claim = await tx.query(claimStatements.claim, [id, owner, leaseMs])
+    if (claim.rows.length === 0) return null
+    const invocation = row.parse(claim.rows[0])
+    const { rows } = await tx.query<EventRow>(claimStatements.load, [id])
+    const [found] = rows
+    if (!found) return null
+    const { agent_id, event_id, codex_commit, attempts } = invocation
+    await recordDecisions(tx, [
+      {
+        at: clock.now().toISOString(),
+        stage: 'run',
+        outcome: 'RUNNING',
+        event_id,
+        agent_id,
+        invocation_id: id,
+        codex_commit,
+        reason: attempts === 1 ? `${agent_id} runs` : `${agent_id} continues from the journal, attempt ${attempts}`,
+        detail: { attempt: attempts, epoch: invocation.lease_epoch },
+      },
+    ])
+    return { invocation, event: eventOf(found), steps: readSteps(found.steps) }
+  })
+  if (!claimed) return look(database, id)
+  const { invocation, event, steps } = claimed
+  return { kind: 'claimed', journal: new Journal(database, clock, invocation, steps), event }
+}
+
+async function look(database: Database, id: string): Promise<Claim> {
+  const { rows } = await database.query<{ state: string; wait_ms: number | null }>(claimStatements.look, [id])
+  const [found] = rows
+  if (!found) return { kind: 'unknown' }
+  if (final.has(found.state)) return { kind: 'over', state: found.state }
+  return { kind: 'later', state: found.state, waitMs: found.wait_ms ?? 0 }
+}
+
+interface EventRow {
+  readonly id: string
+  readonly type: string
+  readonly source: string
+  readonly payload: JsonObject
+  readonly metadata: EventMetadata
+  readonly steps: unknown
+}
+
+/** The dispatcher parsed the event before it wrote the row. */
+function eventOf({ id, type, source, payload, metadata }: EventRow): GuildEvent {
+  return { id, timestamp: metadata.occurred_at, type, source, payload, metadata }
+}

@@ -1,0 +1,87 @@
+-- name: claim
+-- One UPDATE: whoever changes the row owns the run. A lease that lapsed says that its owner died in the middle: that counts as a
+-- failure at the first step that is not done.
+-- $1 invocation · $2 owner · $3 lease in ms
+UPDATE guild_core.invocations i
+SET state = 'RUNNING', lease_owner = $2, lease_epoch = i.lease_epoch + 1, attempts = i.attempts + 1, not_before = NULL,
+    lease_until = now() + $3::double precision * interval '1 millisecond',
+    started_at = coalesce(i.started_at, now()), running_since = now(), waiting_since = NULL,
+    active_ms = i.active_ms + coalesce(extract(epoch FROM least(now(), i.lease_until) - i.running_since) * 1000, 0)::bigint,
+    waited_ms = i.waited_ms + coalesce(extract(epoch FROM now() - i.waiting_since) * 1000, 0)::bigint,
+    failing_seq = CASE WHEN i.lease_owner IS NULL THEN i.failing_seq ELSE p.next_seq END,
+    failures = CASE WHEN i.lease_owner IS NULL THEN i.failures WHEN i.failing_seq = p.next_seq THEN i.failures + 1 ELSE 1 END
+FROM (
+  SELECT coalesce(max(seq) FILTER (WHERE status = 'DONE'), -1) + 1 AS next_seq FROM guild_core.run_steps WHERE invocation_id = $1
+) AS p
+WHERE i.id = $1 AND i.state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE')
+  AND (i.lease_until IS NULL OR i.lease_until <= now()) AND (i.not_before IS NULL OR i.not_before <= now())
+RETURNING i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i.trace_id, i.causal_root, i.causal_depth,
+  i.codex_commit, i.rule, i.priority, i.lease_epoch, i.attempts, i.failing_seq, i.failures, i.queued_at, i.active_ms, i.waited_ms;
+
+-- name: load
+-- After the claim, in a snapshot of its own: a step that the last owner wrote while we waited for the row must be seen.
+SELECT e.id, e.type, e.source, e.payload, e.metadata,
+  (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.seq, s.attempt), '[]') FROM guild_core.run_steps s WHERE s.invocation_id = $1) AS steps
+FROM guild_core.invocations i
+JOIN guild_core.events e ON e.id = i.event_id
+WHERE i.id = $1;
+
+-- name: look
+SELECT state, greatest(extract(epoch FROM greatest(lease_until, not_before) - now()) * 1000, 0)::integer AS wait_ms
+FROM guild_core.invocations WHERE id = $1;
+
+-- name: write
+-- Locks the row of the run first: an owner whose epoch is over changes nothing, and one that writes cannot be overtaken before it
+-- commits. With a new state the lease is given back in the same breath.
+-- $1 invocation · $2 epoch · $3 steps · $4 what changes in the run's own row
+WITH own AS (
+  UPDATE guild_core.invocations i
+  SET model_calls = i.model_calls + coalesce(c.model_calls, 0), tool_calls = i.tool_calls + coalesce(c.tool_calls, 0),
+      input_tokens = i.input_tokens + coalesce(c.input_tokens, 0), output_tokens = i.output_tokens + coalesce(c.output_tokens, 0),
+      cost_micros = i.cost_micros + coalesce(c.cost_micros, 0), actions = i.actions + coalesce(c.actions, 0),
+      provider = coalesce(c.provider, i.provider), model = coalesce(c.model, i.model),
+      state = coalesce(c.state, i.state),
+      reason = c.reason, reason_detail = c.detail, summary = c.summary, output = c.output, transcript_ref = c.transcript_ref,
+      lease_owner = CASE WHEN c.state IS NULL THEN i.lease_owner END,
+      lease_until = CASE WHEN c.state IS NULL THEN i.lease_until END,
+      running_since = CASE WHEN c.state IS NULL THEN i.running_since END,
+      active_ms = i.active_ms
+        + CASE WHEN c.state IS NULL THEN 0 ELSE coalesce(extract(epoch FROM now() - i.running_since) * 1000, 0) END::bigint,
+      not_before = now() + c.wait_ms * interval '1 millisecond',
+      waiting_since = CASE WHEN c.state = 'WAITING_RATE' THEN now() END,
+      failing_seq = CASE WHEN c.failures IS NULL THEN i.failing_seq ELSE c.failing_seq END,
+      failures = coalesce(c.failures, i.failures),
+      finished_at = CASE WHEN c.state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD') THEN now() END
+  FROM jsonb_to_record($4::jsonb) AS c (
+    model_calls integer, tool_calls integer, input_tokens bigint, output_tokens bigint, cost_micros bigint, actions integer,
+    provider text, model text, state text, reason text, detail text, summary text, output jsonb, transcript_ref text,
+    wait_ms double precision, failing_seq integer, failures integer
+  )
+  WHERE i.id = $1 AND i.lease_epoch = $2 AND i.state = 'RUNNING'
+  RETURNING i.id
+), written AS (
+  INSERT INTO guild_core.run_steps
+    (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at)
+  SELECT own.id, s.seq, s.attempt, s.kind, s.name, s.status, $2::integer, s.request_hash, s.request, s.response, s.usage, s.error,
+    s.started_at, s.finished_at
+  FROM own CROSS JOIN jsonb_to_recordset($3::jsonb) AS s (
+    seq integer, attempt integer, kind text, name text, status text, request_hash text, request jsonb, response jsonb, usage jsonb,
+    error text, started_at timestamptz, finished_at timestamptz
+  )
+  ON CONFLICT (invocation_id, seq, attempt) DO UPDATE
+    SET status = excluded.status, lease_epoch = excluded.lease_epoch, request = excluded.request, response = excluded.response,
+        usage = excluded.usage, error = excluded.error, finished_at = excluded.finished_at
+    WHERE run_steps.status = 'INTENT'
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM own)::integer AS own, (SELECT count(*) FROM written)::integer AS written;
+
+-- name: beat
+UPDATE guild_core.invocations SET lease_until = now() + $3::double precision * interval '1 millisecond'
+WHERE id = $1 AND lease_epoch = $2 AND state = 'RUNNING'
+RETURNING id;
+
+-- name: noteUsage
+-- What the provider reported at the start of its answer: charged if the rest never comes.
+UPDATE guild_core.run_steps SET usage = $5::jsonb
+WHERE invocation_id = $1 AND lease_epoch = $2 AND seq = $3 AND attempt = $4 AND status = 'INTENT';

@@ -1,0 +1,162 @@
+import { recordDecisions, type Decision } from '../audit/decisions.ts'
+import type { Database, Queryable } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { GuildError } from '../kernel/errors.ts'
+import type { JsonValue } from '../kernel/json.ts'
+import type { Invocation } from './invocation.ts'
+import { storableText, type Step } from './step.ts'
+
+const sql = statements(import.meta.url, './journal.sql', ['claim', 'load', 'look', 'write', 'beat', 'noteUsage'])
+/** The claim is in invocation.ts. */
+export const claimStatements = sql
+
+/** What a write changes in the run's own row: counters add up, `state` gives the lease back. */
+export interface RowChange {
+  readonly model_calls?: number
+  readonly tool_calls?: number
+  readonly input_tokens?: number
+  readonly output_tokens?: number
+  readonly cost_micros?: number
+  readonly actions?: number
+  /** what answered last */
+  readonly provider?: string
+  readonly model?: string
+  readonly state?: 'WAITING_RATE' | 'ADMITTED' | 'COMPLETED' | 'STOPPED' | 'FAILED' | 'DEAD'
+  readonly reason?: string | null
+  readonly detail?: string | null
+  readonly summary?: string
+  readonly output?: JsonValue
+  readonly transcript_ref?: string | null
+  /** until it may be claimed again */
+  readonly wait_ms?: number
+  /** attempts in a row that ended with this step unfinished */
+  readonly failing_seq?: number
+  readonly failures?: number
+}
+
+export interface Entry {
+  readonly steps?: readonly Step[]
+  readonly row?: RowChange
+}
+
+/**
+ * The journal of one run, as its owner holds it. Every write carries the epoch of the lease: zero rows mean that another worker has
+ * taken over (or a person has cancelled), and reject with GUILD_LEASE_LOST, upon which the caller stops at once.
+ */
+export class Journal {
+  readonly invocation: Invocation
+  readonly #db: Database
+  readonly #clock: Clock
+  readonly #steps: Map<string, Step>
+  readonly #heldSteps: Step[] = []
+  readonly #heldDecisions: Decision[] = []
+
+  constructor(db: Database, clock: Clock, invocation: Invocation, steps: readonly Step[]) {
+    this.#db = db
+    this.#clock = clock
+    this.invocation = invocation
+    this.#steps = new Map(steps.map((step) => [keyOf(step), step]))
+  }
+
+  /** Every attempt, in order of `seq` and attempt. */
+  get all(): readonly Step[] {
+    return [...this.#steps.values()].sort((a, b) => a.seq - b.seq || a.attempt - b.attempt)
+  }
+  get done(): readonly Step[] {
+    return this.all.filter((step) => step.status === 'DONE')
+  }
+  attemptsAt(seq: number): readonly Step[] {
+    return this.all.filter((step) => step.seq === seq)
+  }
+  doneAt(seq: number): Step | null {
+    return this.attemptsAt(seq).find((step) => step.status === 'DONE') ?? null
+  }
+  nextAttempt(seq: number): number {
+    return (this.attemptsAt(seq).at(-1)?.attempt ?? 0) + 1
+  }
+  /** The first step that is not done: what an attempt that ends now has failed at. */
+  get firstUnfinished(): number {
+    return Math.max(-1, ...this.done.map((step) => step.seq)) + 1
+  }
+  /** Now, as steps and decisions carry it. */
+  get at(): string {
+    return this.#clock.now().toISOString()
+  }
+
+  /** Written with the next write: saves a round trip for what may be lost without harm, because it would be done again. */
+  hold(step: Step): void {
+    this.#heldSteps.push(step)
+    this.#steps.set(keyOf(step), step)
+  }
+
+  /** A decision record, written with the next write. */
+  note(decision: Pick<Decision, 'stage' | 'outcome' | 'reason'> & Partial<Decision>): void {
+    const { id, event_id, agent_id, codex_commit } = this.invocation
+    this.#heldDecisions.push({ at: this.at, event_id, agent_id, invocation_id: id, codex_commit, ...decision })
+  }
+
+  /** One statement, or a transaction of two when decisions are held. */
+  async write(entry: Entry): Promise<void> {
+    if (this.#heldDecisions.length > 0) return this.transact(() => Promise.resolve(entry))
+    const held = this.#heldSteps.length
+    await this.#write(this.#db, entry)
+    this.#committed(entry, held, 0)
+  }
+
+  /**
+   * Commits what `work` did together with the steps it returns. `work` comes first, so that everybody locks budgets and actions before
+   * the row of a run; it may run again after a deadlock.
+   */
+  async transact(work: (tx: Queryable) => Promise<Entry>): Promise<void> {
+    const [steps, decisions] = [this.#heldSteps.length, this.#heldDecisions.length]
+    const entry = await this.#db.transaction(async (tx) => {
+      const result = await work(tx)
+      await this.#write(tx, result)
+      await recordDecisions(tx, this.#heldDecisions.slice(0, decisions))
+      return result
+    })
+    this.#committed(entry, steps, decisions)
+  }
+
+  /** Keeps what the provider reported at the start of its answer: it is charged if the rest never comes. */
+  async noteUsage(step: Step, usage: JsonValue): Promise<void> {
+    await this.#db.query(sql.noteUsage, [...this.#own, step.seq, step.attempt, storableText(usage)])
+  }
+
+  /** Extends the lease. @returns false: it is no longer ours */
+  async beat(leaseMs: number): Promise<boolean> {
+    const { rows } = await this.#db.query(sql.beat, [...this.#own, leaseMs])
+    return rows.length === 1
+  }
+
+  get #own(): readonly [string, number] {
+    return [this.invocation.id, this.invocation.lease_epoch]
+  }
+
+  async #write(tx: Queryable, entry: Entry): Promise<void> {
+    const steps = [...this.#heldSteps, ...(entry.steps ?? [])]
+    const { rows } = await tx.query<{ own: number; written: number }>(sql.write, [
+      ...this.#own,
+      storableText(steps),
+      storableText(entry.row ?? {}),
+    ])
+    if (rows[0]?.own !== 1) throw new GuildError('GUILD_LEASE_LOST', { id: this.invocation.id })
+    if (rows[0].written !== steps.length) {
+      const names = steps.map(({ seq, kind, name }) => `${seq} ${kind} ${name}`).join(', ')
+      throw new GuildError('GUILD_INTERNAL', {
+        why: `a finished step of ${this.invocation.id} was to be written: ${names}`,
+      })
+    }
+  }
+
+  #committed(entry: Entry, steps: number, decisions: number): void {
+    for (const step of entry.steps ?? []) this.#steps.set(keyOf(step), step)
+    this.#heldSteps.splice(0, steps)
+    this.#heldDecisions.splice(0, decisions)
+  }
+}
+
+function keyOf({ seq, attempt }: Step): string {
+  return `${seq}:${attempt}`
+}

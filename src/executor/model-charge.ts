@@ -1,0 +1,97 @@
+import type { Queryable } from '../database/database.ts'
+import { costMicros } from '../ledger/price.ts'
+import type { LlmUsage } from '../llm/llm.ts'
+import type { RowChange } from './journal.ts'
+import { free, type Run } from './run-context.ts'
+import { type ModelRequest, type ModelUsage, read, type Step } from './step.ts'
+
+const nothing: LlmUsage = {
+  inputNocache: 0,
+  inputCacheRead: 0,
+  inputCacheWrite: 0,
+  outputText: 0,
+  outputReasoning: 0,
+  raw: {},
+}
+
+/** All of the input at the full price: what a call costs of which nothing else is known. */
+export function estimatedUsage(request: ModelRequest): LlmUsage {
+  return { ...nothing, inputNocache: request.inputTokens }
+}
+
+/** What the provider reported at the start of an answer whose end never came. */
+export function partialUsage(reported: Partial<LlmUsage>): LlmUsage {
+  return { ...nothing, ...reported }
+}
+
+export interface Charge {
+  readonly usage: ModelUsage
+  readonly row: RowChange
+  /** Turns the reservation into consumption; for providers that cost nothing there is none. */
+  settle(run: Run, tx: Queryable): Promise<void>
+}
+
+/** The usage of one call, as it goes to the step, to the run's row and to the ledger. */
+export function charge(
+  request: ModelRequest,
+  usage: LlmUsage,
+  answered: { readonly provider: string; readonly model: string } | null,
+  estimated: boolean,
+): Charge {
+  const { raw: _, ...counts } = usage
+  const cost = costMicros(counts, request.price)
+  return {
+    usage: { ...counts, costMicros: cost, estimated },
+    row: {
+      model_calls: free(request.provider) ? 0 : 1,
+      input_tokens: usage.inputNocache + usage.inputCacheRead + usage.inputCacheWrite,
+      output_tokens: usage.outputText + usage.outputReasoning,
+      cost_micros: cost,
+      ...answered,
+    },
+    async settle({ deps, journal, chapter }, tx) {
+      if (request.reservation === null) return
+      const { agent_id, event_id } = journal.invocation
+      await deps.ledger.settle(tx, {
+        reservationId: request.reservation,
+        agentId: agent_id,
+        chapter,
+        eventId: event_id,
+        provider: answered?.provider ?? request.provider,
+        model: answered?.model ?? request.model,
+        priceVersion: request.price?.version ?? null,
+        usage,
+        costMicros: cost,
+        estimated,
+        at: deps.clock.now(),
+      })
+    },
+  }
+}
+
+/**
+ * An intent without an answer: the worker died, or was stopped, in the call. It may have been paid for, so it is charged: what the
+ * provider reported before, else all of its input. The call is then made again as a new attempt.
+ */
+export async function chargeLost(run: Run, seq: number): Promise<void> {
+  const { journal } = run
+  const step = journal.attemptsAt(seq).at(-1)
+  if (step?.status !== 'INTENT') return
+  const request = read.modelRequest(step)
+  const lost = charge(request, reportedUsage(step) ?? estimatedUsage(request), null, true)
+  const error = 'the worker stopped in the middle of the call'
+  journal.note({
+    stage: 'budget',
+    outcome: 'CALL_LOST',
+    reason: `${error}; ${lost.usage.inputNocache} input tokens are charged by estimate and the call is made again`,
+  })
+  await journal.transact(async (tx) => {
+    await lost.settle(run, tx)
+    return { steps: [{ ...step, status: 'LOST', usage: lost.usage, error, finished_at: journal.at }], row: lost.row }
+  })
+}
+
+function reportedUsage(step: Step): LlmUsage | null {
+  const usage = read.modelUsage(step)
+  return usage ? partialUsage(usage) : null
+}

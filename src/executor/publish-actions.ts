@@ -1,0 +1,93 @@
+import type { ActionGrant } from '../codex/kinds.ts'
+import { hashId } from '../kernel/ids.ts'
+import { canonicalHash } from '../kernel/canonical.ts'
+import type { LlmToolCall } from '../llm/llm.ts'
+import type { ActionReceipt } from './action-intake.ts'
+import { integrityBefore, type Run } from './run-context.ts'
+import { aStep, read, type Step, storable, type ToolResponse } from './step.ts'
+import type { Turn } from './transcript.ts'
+
+export interface ActionCall {
+  readonly seq: number
+  readonly index: number
+  readonly call: LlmToolCall
+  readonly grant: ActionGrant
+}
+
+/** A receipt of one of these counts towards `max` of the grant. */
+const accepted: ReadonlySet<ActionReceipt['status']> = new Set(['queued', 'shadow', 'held', 'needs_approval'])
+
+/**
+ * 5. Publish actions: every write the model asked for in one answer, proposed and journaled in one transaction together with the
+ * other results of that answer. The key of an action is where it stands in the run, so proposing twice is proposing once; what the
+ * model gets back is the receipt, which is true and not promised.
+ */
+export async function publishActions(
+  run: Run,
+  turn: Turn,
+  calls: readonly ActionCall[],
+  others: readonly Step[],
+): Promise<void> {
+  const { journal, deps } = run
+  const integrity = integrityBefore(run, turn.step.seq)
+  await journal.transact(async (tx) => {
+    const steps: Step[] = []
+    for (const { seq, index, call, grant } of calls) {
+      const used = [...journal.done, ...steps].filter(
+        (step) => step.kind === 'action' && step.name === grant.type && read.tool(step).accepted,
+      )
+      const receipt = await deps.intake.propose(tx, {
+        ...origin(run),
+        actionKey: hashId('act', journal.invocation.id, turn.step.seq, index),
+        type: grant.type,
+        args: call.args,
+        grant,
+        usedInRun: used.length,
+        integrity,
+        provider: turn.response.provider,
+        model: turn.response.model,
+        at: deps.clock.now(),
+      })
+      steps.push(actionStep(run, seq, call, receipt))
+    }
+    const actions = steps.filter((step) => read.tool(step).accepted).length
+    return { steps: [...others, ...steps], row: { tool_calls: others.length + steps.length, actions } }
+  })
+}
+
+function origin({ journal, event, agent, snapshot, chapter }: Run) {
+  const { id, priority, causal_root, causal_depth } = journal.invocation
+  return {
+    invocationId: id,
+    event,
+    agent,
+    snapshot,
+    chapter,
+    priority,
+    causalRoot: causal_root,
+    causalDepth: causal_depth,
+  }
+}
+
+function actionStep({ journal }: Run, seq: number, call: LlmToolCall, receipt: ActionReceipt): Step {
+  const { status, actionId, reason } = receipt
+  const text = JSON.stringify({ status, ...(actionId !== null && { action_id: actionId }), reason })
+  const refusedBy = status === 'denied' ? `denied ${call.name}: ${reason}`.slice(0, 120) : null
+  const response: ToolResponse = {
+    isError: status === 'denied',
+    text,
+    integrity: 'verified',
+    // Ids differ each time; what came of it may be the same.
+    resultHash: canonicalHash({ status, reason: reason.toWellFormed() }),
+    errorClass: refusedBy,
+    repeated: status === 'duplicate',
+    actionId,
+    accepted: accepted.has(status),
+  }
+  const args = storable<null>(call.args)
+  return aStep({
+    ...{ seq, attempt: journal.nextAttempt(seq), kind: 'action', name: call.name, status: 'DONE' },
+    ...{ request: { type: call.name, args }, request_hash: canonicalHash({ name: call.name, args }) },
+    ...{ response: storable(response), started_at: journal.at },
+  })
+}

@@ -1,0 +1,180 @@
+import type { GuildEvent } from '../kernel/event.ts'
+import type { JsonValue } from '../kernel/json.ts'
+import { type CallPlan, type Called, callModel, refused } from './call-model.ts'
+import type { EndReason, Ending, Halt } from './ending.ts'
+import { callTraces, executeTools } from './execute-tools.ts'
+import type { ExecutorDeps } from './executor-deps.ts'
+import { contextSeqMax, fetchContext } from './fetch-context.ts'
+import { finish, templateSummary } from './finish.ts'
+import type { Journal } from './journal.ts'
+import { runLimits, standing } from './limits.ts'
+import { loadPrompt } from './load-prompt.ts'
+import { detectLoop } from './loops.ts'
+import { durationMs } from '../kernel/duration.ts'
+import { activeMs, type Run, spentBy, waitMs } from './run-context.ts'
+import { ToolReader } from './tool-reader.ts'
+import { type Turn, turnsOf } from './transcript.ts'
+
+/** Answers of all kinds, also of providers that cost nothing: no run is endless. */
+const turnsMax = 200
+
+export type RunResult =
+  | { readonly kind: 'finished' }
+  /** The lease is given back; the run is to be claimed again after this. */
+  | { readonly kind: 'waiting'; readonly delayMs: number; readonly reason: string }
+
+/**
+ * One attempt at a run, from wherever its journal stands to its end, or to a wait. The journal is the state: each round looks at what
+ * is done and does the next thing, so an attempt that takes over after a crash needs no code of its own.
+ */
+export async function runInvocation(
+  deps: ExecutorDeps,
+  journal: Journal,
+  event: GuildEvent,
+  signal: AbortSignal,
+): Promise<RunResult> {
+  const claimedAtMs = deps.clock.now().getTime()
+  const prompt = await loadPrompt(deps.codex, journal, (failures) => waitMs(deps, failures))
+  if (prompt.kind !== 'prompt') return halt(deps, journal, event, null, prompt)
+  const { snapshot, agent } = prompt
+  await using tools = new ToolReader(deps.tools, snapshot.connectors, deps.clock, deps.random)
+  const chapter = journal.invocation.chapter ?? agent.manifest.metadata.chapter ?? null
+  const run: Run = { deps, journal, event, snapshot, agent, chapter, tools, claimedAtMs, signal }
+  const stop = (await fetchContext(run)) ?? (await converse(run))
+  return halt(deps, journal, event, run, stop)
+}
+
+/** Model and tools in turn, until there is an answer that asks for nothing more. */
+async function converse(run: Run): Promise<Halt> {
+  for (;;) {
+    run.signal.throwIfAborted()
+    const turns = turnsOf(run.journal)
+    const last = turns.at(-1)
+    if (last) {
+      if (last.response.stop === 'refusal') return { kind: 'end', ending: refused(last.response.text) }
+      if (last.results.includes(null)) {
+        await executeTools(run, last)
+        continue
+      }
+      if (last.response.toolCalls.length === 0) return { kind: 'end', ending: endingOf(run, last) }
+    }
+    const stopped = await nextCall(run, turns)
+    if (stopped) return stopped
+  }
+}
+
+async function nextCall(run: Run, turns: readonly Turn[]): Promise<Halt | null> {
+  const last = turns.at(-1)
+  const seq = last ? last.step.seq + last.response.toolCalls.length + 1 : contextSeqMax(run) + 1
+  const plan = planCall(run, turns)
+  if (plan.closing) return land(run, seq, plan.closing)
+  const called = await callModel(run, seq, plan)
+  if (called.kind === 'called') return null
+  if (called.kind !== 'refused') return called
+  // Nothing has been said yet, and the manifest has rules that need no budget: better those than nothing.
+  if (!last && run.agent.manifest.spec.model.prefer.includes('rules')) {
+    run.journal.note({
+      stage: 'budget',
+      outcome: 'RULES_INSTEAD',
+      reason: `rules decide without a model: ${called.detail}`,
+    })
+    const ruled = await callModel(run, seq, { ...plan, rulesOnly: true })
+    return ruled.kind === 'called' || ruled.kind === 'refused' ? null : ruled
+  }
+  return land(run, seq, called)
+}
+
+function planCall(run: Run, turns: readonly Turn[]): CallPlan {
+  const plain = { steer: null, closing: null, rulesOnly: false }
+  const loop = detectLoop(callTraces(run.journal))
+  if (loop) return { ...plain, closing: { reason: 'LOOP', detail: loop } }
+  if (turns.length >= turnsMax) return { ...plain, closing: { reason: 'MAX_STEPS', detail: `${turnsMax} answers` } }
+  const { provider } = turns.at(-1)?.request ?? {}
+  if (provider === 'rules') return plain
+  const now = standing(spentBy(run), runLimits(run.agent.manifest.spec.limits))
+  if (now.kind === 'land') return { ...plain, closing: { reason: now.reason, detail: now.detail } }
+  const told = turns.some((turn) => turn.request.steer !== null)
+  return { ...plain, steer: told ? null : now.steer }
+}
+
+/** One closing call without tools, if what is left allows it; else the summary is told from the journal. */
+async function land(
+  run: Run,
+  seq: number,
+  why: { readonly reason: EndReason; readonly detail: string },
+): Promise<Halt> {
+  const limits = runLimits(run.agent.manifest.spec.limits)
+  const spent = spentBy(run)
+  let called: Called | null = null
+  if (spent.modelCalls > 0 && spent.modelCalls < limits.modelCalls && activeMs(run) < limits.activeMs) {
+    called = await callModel(run, seq, { steer: null, closing: why, rulesOnly: false })
+  }
+  const last = turnsOf(run.journal).at(-1)
+  if (called?.kind === 'called' && last?.step.seq === seq) return { kind: 'end', ending: endingOf(run, last) }
+  const { reason, detail } = why
+  return {
+    kind: 'end',
+    ending: { state: 'STOPPED', reason, detail, summary: templateSummary(run.journal, detail), output: null },
+  }
+}
+
+function endingOf(run: Run, { request, response }: Turn): Ending {
+  const text = response.text.trim()
+  if (request.closing) {
+    const { reason, detail } = request.closing
+    const summary = text || templateSummary(run.journal, detail)
+    return { state: 'STOPPED', reason, detail, summary, output: null }
+  }
+  const cut = response.stop === 'length' ? '; the answer reached its length limit' : ''
+  const output = run.agent.output ? parsed(text) : null
+  if (run.agent.output && output === null) {
+    run.journal.note({
+      stage: 'run',
+      outcome: 'OUTPUT_INVALID',
+      reason: `the final answer is not the JSON that the manifest asks for${cut}`,
+    })
+  }
+  return {
+    state: 'COMPLETED',
+    reason: null,
+    detail: `${response.provider} ${response.model} answered${cut}`,
+    summary: summaryOf(output) ?? (text || 'The run ended without a word.'),
+    output,
+  }
+}
+
+async function halt(
+  deps: ExecutorDeps,
+  journal: Journal,
+  event: GuildEvent,
+  run: Run | null,
+  stop: Halt,
+): Promise<RunResult> {
+  const agent = run?.agent ?? null
+  if (stop.kind === 'wait') {
+    const { delayMs, reason } = stop
+    const maxWaitMs = durationMs(agent?.manifest.spec.limits.maxWait ?? '24h')
+    if (journal.invocation.waited_ms + delayMs <= maxWaitMs) {
+      journal.note({ stage: 'run', outcome: 'WAITING_RATE', reason: `waits ${Math.ceil(delayMs / 1000)} s: ${reason}` })
+      await journal.write({ row: { state: 'WAITING_RATE', wait_ms: delayMs } })
+      return { kind: 'waiting', delayMs, reason }
+    }
+  }
+  await finish(deps, journal, event, agent, stop.ending)
+  return { kind: 'finished' }
+}
+
+function parsed(text: string): JsonValue {
+  try {
+    // Models like to put JSON into a fence of their own.
+    return JSON.parse(text.replace(/^```(?:json)?\s*([\s\S]*?)\s*```$/, '$1')) as JsonValue // JSON.parse returns JSON
+  } catch {
+    return null // noted by the caller
+  }
+}
+
+function summaryOf(output: JsonValue): string | null {
+  if (typeof output !== 'object' || output === null || Array.isArray(output)) return null
+  const { summary } = output as { readonly summary?: JsonValue }
+  return typeof summary === 'string' && summary.trim() ? summary : null
+}

@@ -1,0 +1,158 @@
+import { z } from 'zod'
+import { integrities } from '../kernel/event.ts'
+import type { JsonObject, JsonValue } from '../kernel/json.ts'
+import { endReasons } from './ending.ts'
+
+/** One line of the journal, `run_steps`. Of the attempts at one `seq` at most one is DONE, and then it is only read. */
+export interface Step {
+  readonly seq: number
+  readonly attempt: number
+  readonly kind: StepKind
+  /** commit, context id, model alias, tool or action type */
+  readonly name: string
+  readonly status: 'INTENT' | 'DONE' | 'FAILED' | 'LOST'
+  readonly request_hash: string | null
+  readonly request: JsonValue
+  readonly response: JsonValue
+  readonly usage: JsonValue
+  readonly error: string | null
+  readonly started_at: string
+  readonly finished_at: string | null
+}
+export type StepKind = 'codex' | 'context' | 'llm' | 'tool_read' | 'action' | 'finish'
+
+/** Fills what a step does not say. */
+export function aStep(
+  step: Pick<Step, 'seq' | 'attempt' | 'kind' | 'name' | 'status' | 'started_at'> & Partial<Step>,
+): Step {
+  return {
+    request_hash: null,
+    request: null,
+    response: null,
+    usage: null,
+    error: null,
+    finished_at: step.status === 'INTENT' ? null : step.started_at,
+    ...step,
+  }
+}
+
+const integrity = z.enum(integrities)
+
+const json: z.ZodType<JsonValue> = z.json()
+
+/** `response` of a context step. `data` is what conditions and templates read; null: they read `text`. */
+const contextResponse = z.object({
+  outcome: z.enum(['read', 'skipped', 'unavailable', 'withheld']),
+  text: z.string(),
+  data: json,
+  integrity,
+  why: z.string().nullable(),
+})
+export type ContextResponse = z.infer<typeof contextResponse>
+
+/** `request` of a model step: all that the transcript cannot say by itself. */
+const modelRequest = z.object({
+  alias: z.string(),
+  provider: z.string(),
+  model: z.string(),
+  /** said to the model before this call because a limit is near */
+  steer: z.string().nullable(),
+  /** set: the closing call, without tools, because of this limit */
+  closing: z.object({ reason: z.enum(endReasons), detail: z.string() }).nullable(),
+  /** how often the context was cut for this step because the provider found it too long */
+  trim: z.number(),
+  reservation: z.string().nullable(),
+  /** bound of the input: charged if the call is lost */
+  inputTokens: z.number(),
+  price: z
+    .object({
+      version: z.string(),
+      inputPerMillion: z.number(),
+      outputPerMillion: z.number(),
+      cacheReadPerMillion: z.number(),
+      cacheWritePerMillion: z.number(),
+    })
+    .nullable(),
+  /** catalogue code of a failed attempt */
+  code: z.string().nullable(),
+})
+export type ModelRequest = z.infer<typeof modelRequest>
+
+const modelResponse = z.object({
+  text: z.string(),
+  toolCalls: z.array(z.object({ id: z.string(), name: z.string(), args: json })),
+  stop: z.enum(['end', 'tool_calls', 'length', 'refusal']),
+  provider: z.string(),
+  model: z.string(),
+  opaque: z.record(z.string(), json).nullable(),
+})
+export type ModelResponse = z.infer<typeof modelResponse>
+
+const modelUsage = z.object({
+  inputNocache: z.number(),
+  inputCacheRead: z.number(),
+  inputCacheWrite: z.number(),
+  outputText: z.number(),
+  outputReasoning: z.number(),
+  costMicros: z.number(),
+  estimated: z.boolean(),
+})
+export type ModelUsage = z.infer<typeof modelUsage>
+
+/** `response` of a tool call, read or action: what the model is told. */
+const toolResponse = z.object({
+  isError: z.boolean(),
+  text: z.string(),
+  integrity,
+  resultHash: z.string(),
+  /** of errors: what makes two of them the same */
+  errorClass: z.string().nullable(),
+  /** answered from the journal, not by the tool */
+  repeated: z.boolean(),
+  /** set on actions that policy accepted */
+  actionId: z.string().nullable(),
+  accepted: z.boolean(),
+})
+export type ToolResponse = z.infer<typeof toolResponse>
+
+export const read = {
+  context: (step: Step): ContextResponse => contextResponse.parse(step.response),
+  modelRequest: (step: Step): ModelRequest => modelRequest.parse(step.request),
+  modelResponse: (step: Step): ModelResponse => modelResponse.parse(step.response),
+  modelUsage: (step: Step): ModelUsage | null => (step.usage === null ? null : modelUsage.parse(step.usage)),
+  tool: (step: Step): ToolResponse => toolResponse.parse(step.response),
+} as const
+
+const rows = z.array(
+  z.object({
+    seq: z.number(),
+    attempt: z.number(),
+    kind: z.enum(['codex', 'context', 'llm', 'tool_read', 'action', 'finish']),
+    name: z.string(),
+    status: z.enum(['INTENT', 'DONE', 'FAILED', 'LOST']),
+    request_hash: z.string().nullable(),
+    request: json,
+    response: json,
+    usage: json,
+    error: z.string().nullable(),
+    started_at: z.string(),
+    finished_at: z.string().nullable(),
+  }),
+)
+
+export function readSteps(value: unknown): readonly Step[] {
+  return rows.parse(value)
+}
+
+/**
+ * A value as a row can hold it. PostgreSQL's jsonb takes neither U+0000 nor a lone surrogate, and text of models and tools contains
+ * both now and then; the replacement character takes their place, once, before anything is hashed or stored.
+ */
+export function storable<T extends JsonValue | JsonObject>(value: unknown): T {
+  return JSON.parse(storableText(value)) as T // what JSON.stringify wrote is JSON
+}
+
+export function storableText(value: unknown): string {
+  // JSON.stringify escapes exactly these; an even number of backslashes before is text that only looks like an escape.
+  return (JSON.stringify(value) ?? 'null').replaceAll(/(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g, '$1\\ufffd')
+}

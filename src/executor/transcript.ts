@@ -1,0 +1,159 @@
+import type { CompiledAgent } from '../codex/snapshot.ts'
+import { cutToTokens, fence, fenceRule, trustedEnough } from '../guards/context-guard.ts'
+import type { GuildEvent } from '../kernel/event.ts'
+import type { JsonObject, JsonValue } from '../kernel/json.ts'
+import type { LlmMessage, ModelChoice } from '../llm/llm.ts'
+import type { Journal } from './journal.ts'
+import { read, type ModelRequest, type ModelResponse, type Step, type ToolResponse } from './step.ts'
+
+/** A model call that is done, with what became of the tool calls that it asked for. */
+export interface Turn {
+  readonly step: Step
+  readonly request: ModelRequest
+  readonly response: ModelResponse
+  /** by call index; null: not done yet */
+  readonly results: readonly (ToolResponse | null)[]
+}
+
+export interface NextCall {
+  readonly choice: Pick<ModelChoice, 'provider' | 'model'>
+  readonly steer: string | null
+  readonly closing: ModelRequest['closing']
+  /** how often the provider found the context too long: 1 leaves optional context out, each further one halves the rest */
+  readonly trim: number
+}
+
+const eventTokensMax = 6_000
+const closingResultTokens = 150
+const closingTrim = 3
+
+/** Prompt and rules, then what we say about data: the same bytes for every run of one agent version, so that providers can cache it. */
+export function systemText(agent: CompiledAgent): string {
+  return `${agent.system}\n\n${fenceRule}`
+}
+
+export function turnsOf(journal: Journal): readonly Turn[] {
+  const done = new Map(journal.done.map((step) => [step.seq, step]))
+  return [...done.values()]
+    .filter((step) => step.kind === 'llm')
+    .map((step) => {
+      const response = read.modelResponse(step)
+      const results = response.toolCalls.map((_, index) => {
+        const call = done.get(step.seq + 1 + index)
+        return call ? read.tool(call) : null
+      })
+      return { step, request: read.modelRequest(step), response, results }
+    })
+}
+
+/**
+ * The conversation so far, from the journal alone: a resumed run sends what the one before it would have sent. Context, then the event,
+ * then the turns (design: runs 7). The closing call has no tools, which some vendors refuse in a conversation that used them: it gets
+ * the story as one text.
+ */
+export function transcript(
+  journal: Journal,
+  event: GuildEvent,
+  agent: CompiledAgent,
+  next: NextCall,
+): readonly LlmMessage[] {
+  const turns = turnsOf(journal)
+  if (next.closing) {
+    const told = [opening(journal, event, agent, closingTrim), ...turns.map(storyOf), closingText(next.closing.detail)]
+    return [{ role: 'user', text: told.join('\n\n') }]
+  }
+  const messages: LlmMessage[] = [{ role: 'user', text: opening(journal, event, agent, next.trim) }]
+  for (const { request, response, results } of turns) {
+    if (request.steer) messages.push({ role: 'user', text: request.steer })
+    const { text, toolCalls, opaque } = response
+    // A vendor's own parts mean nothing to another one.
+    const same = request.provider === next.choice.provider && request.model === next.choice.model
+    messages.push({ role: 'assistant', text, toolCalls, ...(same && opaque ? { opaque } : {}) })
+    const told = toolCalls.flatMap((call, index) => {
+      const result = results[index]
+      return result ? [{ callId: call.id, name: call.name, isError: result.isError, text: result.text }] : []
+    })
+    if (told.length > 0) messages.push({ role: 'tool', results: told })
+  }
+  if (next.steer) messages.push({ role: 'user', text: next.steer })
+  return messages
+}
+
+/** What conditions and templates read as `context`: parsed data where there is some, else the text. */
+export function contextFacts(journal: Journal): JsonObject {
+  const facts: Record<string, JsonValue> = {}
+  for (const step of journal.done) {
+    if (step.kind !== 'context') continue
+    const { outcome, data, text } = read.context(step)
+    if (outcome === 'read') facts[step.name] = data ?? text
+  }
+  return facts
+}
+
+/** `payload` and `metadata` are short for the event's. */
+export function factsOf(journal: Journal, event: GuildEvent, agent: CompiledAgent): JsonObject {
+  return {
+    event: { ...event, metadata: { ...event.metadata } } as unknown as JsonObject, // an event is JSON by its schema
+    payload: event.payload,
+    metadata: { ...event.metadata } as unknown as JsonObject,
+    context: contextFacts(journal),
+    agent: agentFacts(agent),
+  }
+}
+
+export function agentFacts({ id, manifest }: CompiledAgent): JsonObject {
+  const { type, chapter, version, owner } = manifest.metadata
+  return { id, name: id, type, chapter: chapter ?? null, version, owner }
+}
+
+function opening(journal: Journal, event: GuildEvent, agent: CompiledAgent, trim: number): string {
+  const share = trim <= 1 ? 1 : 2 ** (1 - trim)
+  const items = new Map(agent.manifest.spec.context.map((item) => [item.id, item]))
+  const context = journal.done.flatMap((step) => {
+    const item = items.get(step.name)
+    if (step.kind !== 'context' || !item) return []
+    if (trim > 0 && !item.required) return [`Context ${step.name} was left out: it did not fit.`]
+    return contextText(step, Math.ceil(item.maxTokens * share))
+  })
+  return [...context, eventText(event, agent, Math.ceil(eventTokensMax * share))].join('\n\n')
+}
+
+function contextText(step: Step, tokensMax: number): readonly string[] {
+  const { outcome, text, integrity } = read.context(step)
+  switch (outcome) {
+    case 'read':
+      return [fence(`context ${step.name}`, integrity, cutToTokens(text, tokensMax).text)]
+    case 'withheld':
+      return [`Context ${step.name} is withheld: its author is ${integrity}, which this agent does not read.`]
+    case 'unavailable':
+      return [`Context ${step.name} could not be read.`]
+    case 'skipped':
+      return []
+  }
+}
+
+function eventText(event: GuildEvent, agent: CompiledAgent, tokensMax: number): string {
+  const { subject, actor } = event.metadata
+  const { type, source, payload } = event
+  if (!trustedEnough(actor.integrity, agent.manifest.spec.trust.minIntegrity)) {
+    const known = JSON.stringify({ type, source, subject: { kind: subject.kind } })
+    return `The event, without its content: its author is ${actor.integrity}, which this agent does not read.\n${fence('event', actor.integrity, known)}`
+  }
+  const whole = JSON.stringify({ type, source, subject, actor: { kind: actor.kind, id: actor.id }, payload })
+  return fence('event', actor.integrity, cutToTokens(whole, tokensMax).text)
+}
+
+function storyOf({ response, results }: Turn): string {
+  const calls = response.toolCalls.map(({ name, args }, index) => {
+    const result = results[index]?.text ?? 'not done'
+    return `You called ${name} with ${cutToTokens(JSON.stringify(args), closingResultTokens).text}\n${cutToTokens(result, closingResultTokens).text}`
+  })
+  return [response.text, ...calls].filter(Boolean).join('\n')
+}
+
+function closingText(detail: string): string {
+  return [
+    `This run ends here: ${detail}. You have no tools any more.`,
+    'In a few sentences: what you found, what was done, and the one thing that should happen next.',
+  ].join('\n')
+}

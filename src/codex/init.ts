@@ -3,18 +3,21 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { GuildError, reasonOf } from '../kernel/errors.ts'
 import { commitOf, git, GitFailure } from './git.ts'
+import { readFolder } from './source.ts'
 
 export interface NewCodex {
   readonly folder: string
-  /** the first commit; null: the files are there, but git could not commit them */
-  readonly commit: string | null
-  readonly why: string | null
+  readonly files: number
+  readonly commit: string
 }
 
 /** The sample Codex that is shipped with the product. */
 export const sampleCodexFolder = fileURLToPath(new URL('../../codex', import.meta.url))
 
-/** Copies the sample Codex into a new or empty folder and commits it. @throws GUILD_CODEX_UNAVAILABLE when the folder holds something */
+/**
+ * Copies the sample Codex into a new or empty folder and commits it.
+ * @throws GUILD_CODEX_UNAVAILABLE when the folder holds something, or git cannot commit (the files are there then)
+ */
 export async function initCodex(path: string): Promise<NewCodex> {
   const folder = resolve(path)
   await mkdir(folder, { recursive: true })
@@ -26,20 +29,22 @@ export async function initCodex(path: string): Promise<NewCodex> {
     })
   }
   await cp(sampleCodexFolder, folder, { recursive: true, filter: (from) => !/[\\/]\.git([\\/]|$)/.test(from) })
+  const { files } = await readFolder(folder)
   try {
-    return { folder, commit: await firstCommit(folder), why: null }
+    return { folder, files: files.size, commit: await firstCommit(folder) }
   } catch (error) {
     if (!(error instanceof GitFailure)) throw error
-    return { folder, commit: null, why: reasonOf(error) }
+    const why = `the files are there, but git could not commit them: ${reasonOf(error)}`
+    throw new GuildError('GUILD_CODEX_UNAVAILABLE', { url: folder, why }, { cause: error })
   }
 }
 
-async function firstCommit(folder: string): Promise<string | null> {
+async function firstCommit(folder: string): Promise<string> {
   await git(['-c', 'init.defaultBranch=main', 'init', '--quiet', '--', folder])
   await git(['-C', folder, 'add', '--all'])
   const message = 'feat(codex): begin with the sample Codex'
   await git(['-C', folder, ...(await identity(folder)), 'commit', '--quiet', '--no-gpg-sign', '-m', message])
-  return await commitOf(folder, 'HEAD')
+  return (await commitOf(folder, 'HEAD')) ?? ''
 }
 
 /** Theirs where git knows one; a new machine has none, and git would refuse to commit. */

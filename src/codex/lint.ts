@@ -9,11 +9,14 @@ import { openSource, readFolder, type CodexSource } from './source.ts'
 
 export interface CodexLint {
   readonly commit: string
-  /** errors and warnings by file and line; a failed test is an error */
+  /** errors and warnings by file and line; a failed test is an error, though the commit would serve */
   readonly problems: readonly CodexProblem[]
-  /** null: it would be refused */
-  readonly snapshot: CodexSnapshot | null
-  readonly tests: readonly CodexTestResult[]
+  /** true: it would serve */
+  readonly valid: boolean
+  /** how many there are */
+  readonly agents: number
+  readonly tests: number
+  readonly results: readonly CodexTestResult[]
 }
 
 export interface LintOptions {
@@ -39,7 +42,14 @@ export async function lintCodex(url: string, options: LintOptions = {}): Promise
   const failed = results.flatMap(({ file, line, name, failures }) =>
     failures.map((failure): CodexProblem => ({ severity: 'error', file, line, message: `test ${name}: ${failure}` })),
   )
-  return { commit: files.commit, problems: [...problems, ...failed], snapshot, tests: results }
+  return {
+    commit: files.commit,
+    problems: [...problems, ...failed],
+    valid: snapshot !== null,
+    agents: snapshot?.agents.size ?? 0,
+    tests: results.length,
+    results,
+  }
 }
 
 async function newest(url: string, source: CodexSource, signal: AbortSignal | undefined): Promise<CodexFiles> {

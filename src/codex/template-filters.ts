@@ -22,6 +22,10 @@ const filters: Readonly<Record<string, Filter>> = {
       ? value.filter((item) => globs.some((glob) => globMatches(textOf(member(item, key)), String(glob))))
       : value,
   sum: (value) => (Array.isArray(value) ? value.reduce((sum: number, item) => sum + (Number(item) || 0), 0) : value),
+  /** `over: 400`: the number, if it is greater; else nothing, so that `#if` can ask */
+  over: (value, [limit]) => (Number(value) > Number(limit ?? 0) ? value : ''),
+  /** `short: 7`: the first characters, as of a commit id */
+  short: (value, [length]) => textOf(value).slice(0, Number(length ?? 7)),
   /** `line: 1`: the n-th line */
   line: (value, [number]) => (textOf(value).split('\n')[Number(number ?? 1) - 1] ?? '').trim(),
   /** Words of others inside our Markdown: one line, no mention that would notify somebody, no HTML, no code fence. */

@@ -1,4 +1,13 @@
-import { isMap, isNode, isPair, isScalar, LineCounter, parseAllDocuments, type Document } from 'yaml'
+import {
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseAllDocuments,
+  type Document,
+  type YAMLParseError,
+} from 'yaml'
 import { reasonOf } from '../kernel/errors.ts'
 import type { CodexProblem } from './snapshot.ts'
 
@@ -31,7 +40,7 @@ export function parseYamlFile(
           severity: 'error',
           file,
           line: at(lines, error.pos[0]),
-          message: error.message.replaceAll(/\s+/g, ' '),
+          message: wordsOf(error),
         })),
       }
     }
@@ -44,6 +53,12 @@ export function parseYamlFile(
     // Aliases beyond the limit, or nesting deeper than the stack.
     return failed(file, 1, `it cannot be read: ${reasonOf(error)}`)
   }
+}
+
+/** The commonest mistake in YAML has the least helpful message. */
+function wordsOf({ code, message }: YAMLParseError): string {
+  const plain = message.replaceAll(/\s+/g, ' ')
+  return code === 'BLOCK_AS_IMPLICIT_KEY' ? `${plain}; a text that holds “: ” needs quotes` : plain
 }
 
 function failed(file: string, line: number, message: string): ReturnType<typeof parseYamlFile> {

@@ -3,22 +3,24 @@ import type { JsonObject } from '../kernel/json.ts'
 import type { Breaker } from './breaker.ts'
 import type { ActionReceipt } from './proposal.ts'
 
-export type ActionState =
-  | 'PROPOSED'
-  | 'HELD'
-  | 'APPROVED'
-  | 'READY'
-  | 'EXECUTING'
-  | 'SUCCEEDED'
-  | 'RETRY'
-  | 'AMBIGUOUS'
-  | 'PROBING'
-  | 'PARKED'
-  | 'SHADOWED'
-  | 'FAILED'
-  | 'UNDONE'
-  | 'EXPIRED'
-  | 'DENIED'
+export const actionStates = [
+  'PROPOSED',
+  'HELD',
+  'APPROVED',
+  'READY',
+  'EXECUTING',
+  'SUCCEEDED',
+  'RETRY',
+  'AMBIGUOUS',
+  'PROBING',
+  'PARKED',
+  'SHADOWED',
+  'FAILED',
+  'UNDONE',
+  'EXPIRED',
+  'DENIED',
+] as const
+export type ActionState = (typeof actionStates)[number]
 
 /** What the head of a lane is, with the health of its connector. */
 export interface LaneHead {

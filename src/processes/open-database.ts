@@ -9,7 +9,7 @@ export interface OpenedDatabase extends AsyncDisposable {
   /** The migrations that were applied now; empty when the schema was current. */
   readonly migrated: readonly string[]
   /** Tells whoever finds the embedded database locked where this process can be reached; nothing to tell on a server. */
-  publish(url: string): Promise<void>
+  readonly publish: (url: string) => Promise<void>
 }
 
 /**

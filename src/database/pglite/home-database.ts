@@ -9,7 +9,7 @@ export interface HomeDatabase {
   /** Closing it releases the lock. */
   readonly db: PgliteDatabase
   /** Says where the server of this process listens, for whoever finds the lock. */
-  publish(url: string): Promise<void>
+  readonly publish: (url: string) => Promise<void>
 }
 
 /**

@@ -198,7 +198,7 @@ function question({ id, source, metadata }: GuildEvent): object {
     dedup_key: metadata.dedup_key,
     body_hash: metadata.body_hash,
     delivery_id: metadata.delivery_id,
-    marker: metadata.marker,
+    marker: metadata.marker?.replace(/^guild:/, '') ?? null,
     subject_id: metadata.subject.id,
     subject_url: metadata.subject.url,
     bot: metadata.actor.kind === 'bot',

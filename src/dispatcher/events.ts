@@ -49,12 +49,13 @@ export interface EventDetail extends Omit<EventRow, 'receipt_id' | 'duplicate_of
 }
 
 export interface EventQuery {
-  /** 1 … 200, default 50 */
+  /** 1 … 500, default 50 */
   readonly limit?: number
   /** `next` of the page before */
   readonly before?: string
   readonly type?: string
-  readonly disposition?: Disposition
+  /** one of `dispositions` */
+  readonly disposition?: string
   readonly source?: string
 }
 
@@ -66,7 +67,7 @@ export async function listEvents(
   db: Queryable,
   { limit = 50, before, type, disposition, source }: EventQuery = {},
 ): Promise<{ readonly items: readonly EventRow[]; readonly next: string | null }> {
-  const size = Math.min(Math.max(Math.trunc(limit), 1), 200)
+  const size = Math.min(Math.max(Math.trunc(limit), 1), 500)
   const receptions = disposition === 'DUPLICATE' || disposition === 'DEAD'
   const { rows } = await db.query<EventRow>(receptions ? sql.listReceipts : sql.listEvents, [
     size + 1,

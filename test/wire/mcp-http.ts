@@ -26,7 +26,7 @@ export async function startMcpHttp(mode: 'modern' | 'sessions' | 'json'): Promis
   const instead: ((response: ServerResponse) => void)[] = []
   const factory = () => testServer((tool) => calls.push(tool))
   let serve = mode === 'modern' ? createMcpHandler(factory).fetch : sessions(mode, factory)
-  let server: Server
+  let server: Server = createServer()
   const listen = async (port: number): Promise<void> => {
     server = createServer((incoming, response) => {
       requests.push({ method: incoming.method ?? '', headers: incoming.headers })
@@ -48,7 +48,7 @@ export async function startMcpHttp(mode: 'modern' | 'sessions' | 'json'): Promis
     await once(server, 'close')
   }
   await listen(0)
-  const { port } = server!.address() as AddressInfo
+  const { port } = server.address() as AddressInfo
   return {
     url: `http://127.0.0.1:${port}/mcp`,
     requests,

@@ -6,21 +6,28 @@ type Commit = z.infer<typeof shapes.commit>
 type PullRequestItem = z.infer<typeof shapes.pullRequestItem>
 
 const patchCharsMax = 4_000
-/** All long texts of one result together; keeps it below `resultBytesMax` however they are escaped. */
-const charsMax = 100_000
+/** JSON bytes of all long texts of one result together: with the short fields around them it stays below `resultBytesMax`. */
+const textBytesMax = 160_000
 
 /** Spends one allowance on the texts of a result, first come first served; what no longer fits is cut and says so. */
 export class Allowance {
-  #left = charsMax
+  #left = textBytesMax
 
-  take(text: string, charsEach: number): string {
-    const room = Math.max(0, Math.min(this.#left, charsEach))
-    this.#left -= Math.min(text.length, room)
-    if (text.length <= room) return text
-    // A surrogate pair is not split: lone halves have no UTF-8.
-    const end = /[\uD800-\uDBFF]/.test(text.charAt(room - 1)) ? room - 1 : room
-    return `${text.slice(0, end)}… [cut, ${text.length} characters]`
+  take(text: string, charsMax: number): string {
+    let kept = text.slice(0, charsMax)
+    // Escapes and wide characters weigh up to six bytes: the share that fits is found by weighing again.
+    for (let bytes = weigh(kept); bytes > this.#left; bytes = weigh(kept)) {
+      kept = kept.slice(0, Math.floor((kept.length * Math.max(0, this.#left)) / bytes))
+    }
+    this.#left -= weigh(kept)
+    // A cut may fall between the halves of a character.
+    return kept.length === text.length ? text : `${kept.toWellFormed()}… [cut, ${text.length} characters]`
   }
+}
+
+/** Without the quotes: an empty text weighs nothing. */
+function weigh(text: string): number {
+  return Buffer.byteLength(JSON.stringify(text)) - 2
 }
 
 export function compactFile(file: ChangedFile, allowance: Allowance): object {

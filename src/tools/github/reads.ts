@@ -69,7 +69,7 @@ export const githubReads: readonly GithubRead[] = [
     z.strictObject({ repo, sha: ref.optional(), limit: z.int().min(1).max(100).default(30) }),
     async (api, args, signal) => {
       const query = new URLSearchParams({ per_page: String(args.limit), ...(args.sha && { sha: args.sha }) })
-      const commits = await api.get(`/repos/${args.repo}/commits?${query}`, z.array(shapes.commit), signal)
+      const commits = await api.get(`/repos/${args.repo}/commits?${query.toString()}`, z.array(shapes.commit), signal)
       const allowance = new Allowance()
       return {
         data: { commits: commits.map((commit) => compactCommit(commit, allowance)) },
@@ -119,7 +119,7 @@ export const githubReads: readonly GithubRead[] = [
     z.strictObject({ repo, path, ref: ref.optional() }),
     async (api, args, signal) => {
       const at = args.path.split('/').map(encodeURIComponent).join('/')
-      const query = args.ref ? `?${new URLSearchParams({ ref: args.ref })}` : ''
+      const query = args.ref ? `?ref=${encodeURIComponent(args.ref)}` : ''
       const found = await api.get(`/repos/${args.repo}/contents/${at}${query}`, shapes.content, signal)
       return { data: fileData(found, args.path), integrity: integrityOfRefs([args.ref]) }
     },

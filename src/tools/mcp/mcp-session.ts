@@ -37,7 +37,7 @@ export class McpSession implements ToolSession {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort(new Error('the tool session has ended'))
-    for (const connector of [...this.#open.keys()]) this.#drop(connector, this.#open.get(connector), 'politely')
+    for (const [connector, connection] of this.#open) this.#drop(connector, connection, 'politely')
     while (this.#closing.size > 0) await Promise.all(this.#closing)
   }
 
@@ -84,8 +84,7 @@ export class McpSession implements ToolSession {
     return open
   }
 
-  #drop(name: string, connection: Connection | undefined, how: 'at once' | 'politely'): void {
-    if (!connection) return
+  #drop(name: string, connection: Connection, how: 'at once' | 'politely'): void {
     // Parallel reads that shared it drop it once; a successor stays.
     if (this.#open.get(name) === connection) this.#open.delete(name)
     const closing = connection

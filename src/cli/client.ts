@@ -25,6 +25,11 @@ export async function openClient(settings: Settings): Promise<Client> {
   return offlineClient(settings)
 }
 
+/** The guild at `url`, with the admin key of its home on this machine. */
+export function openClientAt(url: string, home: string): Client {
+  return new HttpClient(url, localKey(home))
+}
+
 class HttpClient implements Client {
   readonly from: string
   readonly #key: string | undefined

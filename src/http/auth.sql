@@ -5,6 +5,9 @@ ON CONFLICT (key_hash) DO NOTHING;
 -- name: findKey
 SELECT id, name, role FROM guild_core.api_keys WHERE key_hash = $1 AND revoked_at IS NULL;
 
+-- name: findKeyById
+SELECT id, name, role FROM guild_core.api_keys WHERE id = $1 AND revoked_at IS NULL;
+
 -- name: touchKey
 UPDATE guild_core.api_keys SET last_used_at = now() WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute');
 

@@ -8,6 +8,7 @@ import { Secret } from '../kernel/secret.ts'
 const sql = statements(import.meta.url, './auth.sql', [
   'insertKey',
   'findKey',
+  'findKeyById',
   'touchKey',
   'listKeys',
   'revokeKey',
@@ -68,6 +69,14 @@ export class Keys {
     const row = found.rows[0]
     if (!row) throw new GuildError('GUILD_UNAUTHENTICATED')
     await this.#database.query(sql.touchKey, [row.id])
+    return { keyId: row.id, name: row.name, role: row.role }
+  }
+
+  /** The caller behind a browser's session. @throws GUILD_UNAUTHENTICATED when the key was revoked since */
+  async caller(keyId: string): Promise<Caller> {
+    const found = await this.#database.query<{ id: string; name: string; role: Role }>(sql.findKeyById, [keyId])
+    const row = found.rows[0]
+    if (!row) throw new GuildError('GUILD_UNAUTHENTICATED')
     return { keyId: row.id, name: row.name, role: row.role }
   }
 

@@ -43,21 +43,34 @@ export const actionsCommands: CommandModule = (program, context) => {
   decideCommand(program, context, 'deny', 'refuse an action')
 }
 
-function decideCommand(program: Parameters<CommandModule>[0], context: Parameters<CommandModule>[1], verb: 'approve' | 'deny', about: string): void {
+function decideCommand(
+  program: Parameters<CommandModule>[0],
+  context: Parameters<CommandModule>[1],
+  verb: 'approve' | 'deny',
+  about: string,
+): void {
   const command = program
     .command(`${verb} <approval>`)
     .description(about)
     .option('-m, --note <text>', 'why, for the audit trail')
-  if (verb === 'approve') command.option('--args <file>', 'approve with these arguments instead (JSON file); the edit is recorded')
+  if (verb === 'approve')
+    command.option('--args <file>', 'approve with these arguments instead (JSON file); the edit is recorded')
   command.action(async (id: string, options: { note?: string; args?: string }) => {
     const { settings, show } = context()
     await using client = await openClient(settings)
     const args = options.args ? await readJson(options.args) : undefined
-    const done = await client.post<ActionRow>(`/api/v1/approvals/${encodeURIComponent(id)}/${verb}`, {
+    const { items } = await client.get<Page<ApprovalRow>>('/api/v1/approvals?state=PENDING')
+    const asked = items.find((row) => row.id === id || row.action_id === id)
+    if (!asked) throw new GuildError('GUILD_NOT_FOUND', { what: 'pending approval', id })
+    const done = await client.post<ActionRow>(`/api/v1/approvals/${encodeURIComponent(asked.id)}/${verb}`, {
+      ...(verb === 'approve' && { approval_hash: asked.approval_hash }),
       ...(options.note && { note: options.note }),
       ...(args !== undefined && { args }),
     })
-    show(done, () => `${done.id} ${done.type} on ${done.target}: ${state(done.state)}${done.reason ? `, ${done.reason}` : ''}`)
+    show(
+      done,
+      () => `${done.id} ${done.type} on ${done.target}: ${state(done.state)}${done.reason ? `, ${done.reason}` : ''}`,
+    )
   })
 }
 
@@ -65,12 +78,17 @@ async function readJson(file: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(file, 'utf8'))
   } catch (error) {
-    throw new GuildError('GUILD_COMMAND_INVALID', { why: `${file} holds no JSON: ${reasonOf(error)}` }, { cause: error })
+    throw new GuildError(
+      'GUILD_COMMAND_INVALID',
+      { why: `${file} holds no JSON: ${reasonOf(error)}` },
+      { cause: error },
+    )
   }
 }
 
 export function list(page: Page<ActionRow>): string {
-  if (page.items.length === 0) return `No action yet.\n${paint.dim('Agents propose, the action executor writes: `guild runs` shows what they did instead.')}`
+  if (page.items.length === 0)
+    return `No action yet.\n${paint.dim('Agents propose, the action executor writes: `guild runs` shows what they did instead.')}`
   const rows = table(page.items, [
     { head: 'created', cell: (row) => when(row.created_at) },
     { head: 'action', cell: (row) => row.id },
@@ -85,25 +103,25 @@ export function list(page: Page<ActionRow>): string {
 
 export function desk(rows: readonly ApprovalRow[]): string {
   if (rows.length === 0) return `${paint.green('Nothing waits for you.')}`
-  return rows.map(card).join('\n\n')
+  return rows.map((row) => card(row)).join('\n\n')
 }
 
 /** One item of the desk: what, why, the exact text, until when, and what to type. */
-export function card(row: ApprovalRow): string {
+export function card(row: ApprovalRow, guild = 'guild'): string {
   const text = typeof row.args['body'] === 'string' ? row.args['body'] : JSON.stringify(row.args, null, 2)
   const title = typeof row.args['title'] === 'string' ? `${row.args['title']}\n` : ''
   return [
     facts([
       ['asks', `${paint.bold(row.agent_id)}: ${row.type} on ${row.target}`],
-      ['because', `${row.event_type} ${row.subject_id}${row.reason ? `; ${row.reason}` : ''}`],
+      ['because', `event ${row.event_id}${row.rule ? `, ${row.rule}` : ''}`],
       ['owner', `${row.asked}, expires ${when(row.expires_at)}`],
     ]),
     paint.cyan(indent(`${title}${text}`.split('\n').slice(0, 24).join('\n'))),
-    `  guild approve ${row.id}   ${paint.dim('or')}   guild deny ${row.id}`,
+    `  ${guild} approve ${row.id}   ${paint.dim('or')}   ${guild} deny ${row.id}`,
   ].join('\n')
 }
 
-function detail({ action, decisions }: ActionDetail): string {
+function detail({ decisions, ...action }: ActionDetail): string {
   const rendered = action.rendered
     ? `${action.rendered.method} ${action.rendered.url}\n${JSON.stringify(action.rendered.body, null, 2)}`
     : JSON.stringify(action.args, null, 2)
@@ -111,7 +129,10 @@ function detail({ action, decisions }: ActionDetail): string {
     facts([
       ['action', `${action.id}  ${state(action.state)}`],
       ['what', `${action.type} on ${action.target} (${action.connector})`],
-      ['who', `${action.agent_id}, answered by ${action.provider ?? '–'}${action.model && action.model !== action.provider ? `/${action.model}` : ''}`],
+      [
+        'who',
+        `${action.agent_id}, answered by ${action.provider ?? '–'}${action.model && action.model !== action.provider ? `/${action.model}` : ''}`,
+      ],
       ['why', `event ${action.event_id}, run ${action.invocation_id ?? '–'}`],
       ['result', action.remote_url ?? action.reason ?? '–'],
       ['confirmed by', action.confirmed_by ?? '–'],

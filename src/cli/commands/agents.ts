@@ -22,7 +22,8 @@ export const agentsCommand: CommandModule = (program, context) => {
 }
 
 function human(rows: readonly AgentRow[]): string {
-  if (rows.length === 0) return `No agent fits.\n${paint.dim('Agents are files: see agents/ in the Codex, and `guild codex lint`.')}`
+  if (rows.length === 0)
+    return `No agent fits.\n${paint.dim('Agents are files: see agents/ in the Codex, and `guild codex lint`.')}`
   return table(rows, [
     { head: 'agent', cell: (row) => row.id },
     { head: 'version', cell: (row) => row.version },
@@ -30,6 +31,10 @@ function human(rows: readonly AgentRow[]): string {
     { head: 'status', cell: (row) => state(row.status) },
     { head: 'last run', cell: (row) => when(row.last_invocation) },
     { head: 'errors 24 h', cell: (row) => String(row.error_count_24h), align: 'right' },
-    { head: 'capabilities', cell: (row) => (row.status_reason ? `${row.status_reason}` : row.capabilities.join(', ')), flexible: true },
+    {
+      head: 'capabilities',
+      cell: (row) => (row.status_reason ? `${row.status_reason}` : row.capabilities.join(', ')),
+      flexible: true,
+    },
   ])
 }

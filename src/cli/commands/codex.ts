@@ -30,12 +30,15 @@ export const codexCommand: CommandModule = (program, context) => {
       const errors = result.problems.filter((one) => one.severity === 'error')
       show(result, () => {
         const lines = result.problems.map(
-          (one) => `${one.file}:${one.line} ${one.severity === 'error' ? paint.red('error') : paint.yellow('warning')} ${one.message}`,
+          (one) =>
+            `${one.file}:${one.line} ${one.severity === 'error' ? paint.red('error') : paint.yellow('warning')} ${one.message}`,
         )
         const verdict =
           errors.length > 0
             ? paint.red(`${plural(errors.length, 'error')}; this commit would not serve.`)
-            : paint.green(`${result.commit.slice(0, 12)} is valid: ${plural(result.agents, 'agent')}, ${plural(result.tests, 'test')} passed.`)
+            : paint.green(
+                `${result.commit.slice(0, 12)} is valid: ${plural(result.agents, 'agent')}, ${plural(result.tests, 'test')} passed.`,
+              )
         return [...lines, verdict].join('\n')
       })
       if (errors.length > 0) process.exitCode = 1

@@ -19,6 +19,9 @@ export const doctorCommand: CommandModule = (program, context) => {
 function human(report: DoctorReport): string {
   const sign = { ok: paint.green('✓'), warning: paint.yellow('!'), problem: paint.red('✗') }
   return report.checks
-    .map((check) => `${sign[check.verdict]} ${check.name}: ${check.finding}${check.fix ? `\n  ${paint.dim(check.fix)}` : ''}`)
+    .map(
+      (check) =>
+        `${sign[check.verdict]} ${check.name}: ${check.finding}${check.fix ? `\n  ${paint.dim(check.fix)}` : ''}`,
+    )
     .join('\n')
 }

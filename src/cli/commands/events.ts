@@ -43,7 +43,10 @@ export function human(page: Page<EventRow>): string {
     { head: 'event', cell: (row) => row.id },
     { head: 'type', cell: (row) => row.type },
     { head: 'subject', cell: (row) => row.subject_id },
-    { head: 'disposition', cell: (row) => (row.invocations > 0 ? `${state(row.disposition)}(${row.invocations})` : state(row.disposition)) },
+    {
+      head: 'disposition',
+      cell: (row) => (row.invocations > 0 ? `${state(row.disposition)}(${row.invocations})` : state(row.disposition)),
+    },
     { head: 'why', cell: (row) => row.reason, flexible: true },
   ])
   return page.next ? `${rows}\n${paint.dim(`more: guild events --before ${page.next}`)}` : rows

@@ -31,7 +31,10 @@ export const keysCommand: CommandModule = (program, context) => {
       const { settings, show } = context()
       await using client = await openClient(settings)
       const made = await client.post<{ id: string; key: string }>('/api/v1/keys', { name, role: options.role })
-      show(made, () => `${made.key}\n${paint.dim(`${made.id}, role ${options.role}. It is not stored and not shown again.`)}`)
+      show(
+        made,
+        () => `${made.key}\n${paint.dim(`${made.id}, role ${options.role}. It is not stored and not shown again.`)}`,
+      )
     })
   keys
     .command('revoke <id>')

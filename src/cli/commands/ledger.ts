@@ -43,6 +43,10 @@ function human(rows: readonly BudgetRow[]): string {
     { head: 'reserved', cell: (row) => row.reserved_tokens.toLocaleString('en'), align: 'right' },
     { head: 'limit', cell: (row) => limit(row.budget_tokens), align: 'right' },
     { head: 'cost', cell: (row) => money(row.consumed_cost_micros), align: 'right' },
-    { head: 'limit', cell: (row) => (row.cost_limit_micros === null ? '–' : money(row.cost_limit_micros)), align: 'right' },
+    {
+      head: 'limit',
+      cell: (row) => (row.cost_limit_micros === null ? '–' : money(row.cost_limit_micros)),
+      align: 'right',
+    },
   ])
 }

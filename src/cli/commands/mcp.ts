@@ -1,4 +1,4 @@
-import { serveGithubMcp } from '../../tools/github/serve.ts'
+import { serveGithubMcp } from '../../tools/github/github-server.ts'
 import type { CommandModule } from '../main.ts'
 
 export const mcpCommand: CommandModule = (program, context) => {
@@ -8,6 +8,6 @@ export const mcpCommand: CommandModule = (program, context) => {
     .description('read-only GitHub tools over stdio (Model Context Protocol)')
     .action(async () => {
       const { settings } = context()
-      await serveGithubMcp({ baseUrl: settings.githubApiUrl, token: settings.githubToken ?? null })
+      await serveGithubMcp({ apiUrl: settings.githubApiUrl, token: settings.githubToken ?? null })
     })
 }

@@ -8,7 +8,9 @@ export const migrateCommand: CommandModule = (program, context) => {
     .description('bring the database schema to this version; forward only, safe to repeat')
     .action(async () => {
       const { settings, show } = context()
-      await using database = await openDatabase(settings, { migrate: true })
-      show({ migrated: true, database: database.kind }, () => paint.green('The schema is up to date.'))
+      await using opened = await openDatabase(settings, { migrate: true })
+      const { migrated } = opened
+      const done = migrated.length > 0 ? `Applied ${migrated.join(', ')}.` : 'The schema was up to date.'
+      show({ migrated, database: opened.db.kind }, () => paint.green(done))
     })
 }

@@ -38,7 +38,8 @@ export const runsCommand: CommandModule = (program, context) => {
 }
 
 export function list(page: Page<RunRow>): string {
-  if (page.items.length === 0) return `No agent has run yet.\n${paint.dim('An event must wake one: `guild events` shows what arrived and why.')}`
+  if (page.items.length === 0)
+    return `No agent has run yet.\n${paint.dim('An event must wake one: `guild events` shows what arrived and why.')}`
   const rows = table(page.items, [
     { head: 'queued', cell: (row) => when(row.queued_at) },
     { head: 'run', cell: (row) => row.id },
@@ -59,8 +60,11 @@ function answeredBy(row: RunRow): string {
 }
 
 function detail(run: RunDetail): string {
-  const row = run.run
-  const took = row.finished_at && row.started_at ? ms(new Date(row.finished_at).getTime() - new Date(row.started_at).getTime()) : '–'
+  const row = run
+  const took =
+    row.finished_at && row.started_at
+      ? ms(new Date(row.finished_at).getTime() - new Date(row.started_at).getTime())
+      : '–'
   const head = facts([
     ['run', `${row.id}  ${state(row.state)}${row.reason ? ` ${row.reason}` : ''}`],
     ['agent', `${row.agent_id}@${row.agent_version}, Codex ${row.codex_commit.slice(0, 12)}, rule ${row.rule}`],
@@ -75,16 +79,28 @@ function detail(run: RunDetail): string {
     { head: 'step', cell: (step) => step.kind },
     { head: 'what', cell: (step) => step.name },
     { head: 'status', cell: (step) => (step.status === 'DONE' ? paint.green(step.status) : paint.yellow(step.status)) },
-    { head: 'took', cell: (step) => (step.finished_at ? ms(new Date(step.finished_at).getTime() - new Date(step.started_at).getTime()) : '–'), align: 'right' },
+    {
+      head: 'took',
+      cell: (step) =>
+        step.finished_at ? ms(new Date(step.finished_at).getTime() - new Date(step.started_at).getTime()) : '–',
+      align: 'right',
+    },
     { head: '', cell: (step) => step.error ?? '', flexible: true },
   ])
-  const actions = table(run.actions, [
+  const actions = table(run.proposed, [
     { head: 'action', cell: (action) => action.id },
     { head: 'type', cell: (action) => action.type },
     { head: 'target', cell: (action) => action.target },
     { head: 'state', cell: (action) => state(action.state) },
-    { head: '', cell: (action) => action.remote_url ?? action.reason ?? '', flexible: true },
+    { head: '', cell: (action) => String(action['remote_url'] ?? action['reason'] ?? ''), flexible: true },
   ])
-  const decisions = run.decisions.map((one) => `  ${paint.dim(when(one.at))} ${one.stage.padEnd(9)} ${state(one.outcome)}  ${one.reason}`)
-  return [head, steps, ...(run.actions.length > 0 ? [actions] : []), `${paint.dim('decisions')}\n${decisions.join('\n')}`].join('\n\n')
+  const decisions = run.decisions.map(
+    (one) => `  ${paint.dim(when(one.at))} ${one.stage.padEnd(9)} ${state(one.outcome)}  ${one.reason}`,
+  )
+  return [
+    head,
+    steps,
+    ...(run.proposed.length > 0 ? [actions] : []),
+    `${paint.dim('decisions')}\n${decisions.join('\n')}`,
+  ].join('\n\n')
 }

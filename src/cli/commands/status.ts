@@ -20,7 +20,9 @@ export function human(status: Status, from: string): string {
     Object.entries(counts)
       .map(([name, count]) => `${count} ${state(name)}`)
       .join(', ') || paint.dim('none yet')
-  const connectors = status.connectors.map((one) => `${one.name} ${one.live ? paint.red('live') : paint.cyan('shadow')}`).join(', ')
+  const connectors = status.connectors
+    .map((one) => `${one.name} ${one.live ? paint.red('live') : paint.cyan('shadow')}`)
+    .join(', ')
   const lines = facts([
     ['guild', `${status.version} at ${from}`],
     ['database', `${status.database}, bus ${status.bus}`],
@@ -29,7 +31,12 @@ export function human(status: Status, from: string): string {
     ['received', `${status.received}: ${counted(status.dispositions)}`],
     ['runs', counted(status.runs)],
     ['actions', counted(status.actions)],
-    ['desk', status.desk > 0 ? paint.yellow(`${plural(status.desk, 'decision')} wait for you: guild approvals`) : 'nothing waits for you'],
+    [
+      'desk',
+      status.desk > 0
+        ? paint.yellow(`${plural(status.desk, 'decision')} wait for you: guild approvals`)
+        : 'nothing waits for you',
+    ],
     ['dead letters', status.dead > 0 ? paint.red(`${status.dead}: guild dead`) : '0'],
   ])
   const lag = status.lag.filter((one) => one.ready + one.inFlight + one.delayed > 0)

@@ -1,6 +1,6 @@
 import { openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
-import type { Story } from '../../http/rows.ts'
+import type { StoryRow } from '../../http/rows.ts'
 import { story } from '../story.ts'
 
 export const whyCommand: CommandModule = (program, context) => {
@@ -11,7 +11,7 @@ export const whyCommand: CommandModule = (program, context) => {
     .action(async (id: string) => {
       const { settings, show } = context()
       await using client = await openClient(settings)
-      const found = await client.get<Story>(`/api/v1/why/${encodeURIComponent(id)}`)
+      const found = await client.get<StoryRow>(`/api/v1/why/${encodeURIComponent(id)}`)
       show(found, () => story(found))
     })
 }

@@ -40,12 +40,14 @@ export function historyDeliveries(history: History): readonly HistoryDelivery[] 
   return [...changes, ...tags, ...forced].sort((a, b) => a.at.getTime() - b.at.getTime())
 }
 
-/** The newest change as a pull request opened today: the one that `guild try` leaves on the desk. */
-export function newestAsPull(history: History, now: Date): HistoryDelivery | null {
-  const newest = [...history.commits].reverse().find((commit) => commit.files.length > 0)
-  if (!newest) return null
-  const pull = { number: highestNumber(history) + 1, commit: { ...newest, at: now }, recorded: false }
-  return shapes(history).pullRequest('opened', pull)
+/** The newest changes, newest first, each as a pull request opened now: what `guild try` offers until one needs a decision. */
+export function newestAsPulls(history: History, now: Date): readonly HistoryDelivery[] {
+  const shape = shapes(history)
+  const first = highestNumber(history) + 1
+  const changes = [...history.commits].reverse().filter((commit) => commit.files.length > 0)
+  return changes.map((commit, at) =>
+    shape.pullRequest('opened', { number: first + at, commit: { ...commit, at: now }, recorded: false }),
+  )
 }
 
 export function pullOf(commit: HistoryCommit): HistoryPull | null {

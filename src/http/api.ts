@@ -1,0 +1,346 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import { dispositions } from '../kernel/event.ts'
+import { GuildError } from '../kernel/errors.ts'
+import { type Caller, type Keys, requireRole, type Role, roles } from './auth.ts'
+import { examine } from './doctor.ts'
+import type { Page } from './page.ts'
+import * as rows from './rows.ts'
+import type { Sessions } from './session.ts'
+import { readStatus, type StatusDeps } from './status.ts'
+
+export interface ListQuery {
+  readonly limit: number
+  readonly before?: string | undefined
+}
+
+/** What the routes read and do; composition binds it to the components, which do not know each other. */
+export interface Api {
+  events(
+    query: ListQuery & { type?: string | undefined; source?: string | undefined; disposition?: string | undefined },
+  ): Promise<Page<unknown>>
+  event(id: string): Promise<unknown>
+  runs(query: ListQuery & { state?: string | undefined; agent?: string | undefined }): Promise<Page<unknown>>
+  run(id: string): Promise<unknown>
+  actions(query: ListQuery & { state?: string | undefined }): Promise<Page<unknown>>
+  action(id: string): Promise<unknown>
+  approvals(query: { state?: string | undefined }): Promise<Page<unknown>>
+  /** @param hash `approval_hash` of what was seen. @param edit arguments instead of the proposed ones */
+  approve(id: string, by: Decider, hash: string, edit: Record<string, unknown> | undefined): Promise<unknown>
+  deny(id: string, by: Decider): Promise<unknown>
+  agents(query: {
+    capability?: string | undefined
+    type?: string | undefined
+    chapter?: string | undefined
+    status?: string | undefined
+  }): Promise<Page<unknown>>
+  agent(id: string): Promise<unknown>
+  why(id: string): Promise<unknown>
+  dead(query: ListQuery): Promise<Page<unknown>>
+  budgets(): Promise<Page<unknown>>
+  audit(query: ListQuery): Promise<Page<unknown>>
+  verifyAudit(): Promise<unknown>
+  verifyLedger(): Promise<unknown>
+}
+
+export interface Decider {
+  /** `person:<key name>` */
+  readonly by: string
+  readonly channel: 'api'
+  readonly note: string | null
+}
+
+const limit = z.coerce.number().int().min(1).max(500).default(50).describe('page size')
+const before = z.string().max(200).optional().describe('cursor: `next` of the page before')
+const list = { limit, before }
+const id = z.object({ id: z.string().min(1).max(200) })
+const text = z.string().min(1).max(100).optional()
+
+/** `/api/v1`: every route names the role it takes; there is no other way in. */
+export function apiRoutes({
+  api,
+  keys,
+  status,
+}: {
+  readonly api: Api
+  readonly keys: Keys
+  readonly status: StatusDeps
+}) {
+  return async (plain: FastifyInstance): Promise<void> => {
+    const app = plain.withTypeProvider<ZodTypeProvider>()
+    readRoutes(app, api)
+    deskRoutes(app, api)
+    trustRoutes(app, api, status)
+    keyRoutes(app, keys)
+  }
+}
+
+function readRoutes(plain: FastifyInstance, api: Api): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>()
+  const viewer = { config: { role: 'viewer' as const } }
+  app.get(
+    '/events',
+    {
+      ...viewer,
+      schema: about(
+        'Events',
+        'What arrived, newest first',
+        pageOf(rows.eventRow),
+        z.object({ ...list, type: text, source: text, disposition: z.enum(dispositions).optional() }),
+      ),
+    },
+    (request) => api.events(request.query),
+  )
+  app.get(
+    '/events/:id',
+    { ...viewer, schema: { ...about('Events', 'One event with its payload', rows.eventRow), params: id } },
+    (request) => found(api.event(request.params.id), 'event', request.params.id),
+  )
+  app.get(
+    '/invocations',
+    {
+      ...viewer,
+      schema: about(
+        'Runs',
+        'What agents did, newest first',
+        pageOf(rows.runRow),
+        z.object({ ...list, state: text, agent: text }),
+      ),
+    },
+    (request) => api.runs(request.query),
+  )
+  app.get(
+    '/invocations/:id',
+    {
+      ...viewer,
+      schema: { ...about('Runs', 'One run with its steps, actions and decisions', rows.runDetail), params: id },
+    },
+    (request) => found(api.run(request.params.id), 'run', request.params.id),
+  )
+  app.get(
+    '/actions',
+    {
+      ...viewer,
+      schema: about('Actions', 'Every write, newest first', pageOf(rows.actionRow), z.object({ ...list, state: text })),
+    },
+    (request) => api.actions(request.query),
+  )
+  app.get(
+    '/actions/:id',
+    {
+      ...viewer,
+      schema: {
+        ...about('Actions', 'One action with the exact call and its decisions', rows.actionDetail),
+        params: id,
+      },
+    },
+    (request) => found(api.action(request.params.id), 'action', request.params.id),
+  )
+  app.get(
+    '/agents',
+    {
+      ...viewer,
+      schema: about(
+        'Agents',
+        'The registry',
+        pageOf(rows.agentRow),
+        z.object({ capability: text, type: text, chapter: text, status: text }),
+      ),
+    },
+    (request) => api.agents(request.query),
+  )
+  app.get(
+    '/agents/:id',
+    { ...viewer, schema: { ...about('Agents', 'One agent', rows.agentRow), params: id } },
+    (request) => found(api.agent(request.params.id), 'agent', request.params.id),
+  )
+  app.get(
+    '/why/:id',
+    {
+      ...viewer,
+      schema: {
+        ...about('Why', 'Everything recorded about one event, run, action, reception or delivery', z.looseObject({})),
+        params: id,
+      },
+    },
+    (request) => found(api.why(request.params.id), 'record of', request.params.id),
+  )
+  app.get(
+    '/dead',
+    { ...viewer, schema: about('Dead letters', 'What could not be handled', pageOf(rows.deadRow), z.object(list)) },
+    (request) => api.dead(request.query),
+  )
+}
+
+function deskRoutes(plain: FastifyInstance, api: Api): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>()
+  const operator = { config: { role: 'operator' as const } }
+  const note = z.string().max(2_000).optional().describe('why, for the audit trail')
+  app.get(
+    '/approvals',
+    {
+      config: { role: 'viewer' as const },
+      schema: about('Desk', 'What waits for a person', pageOf(rows.approvalRow), z.object({ state: text })),
+    },
+    (request) => api.approvals(request.query),
+  )
+  app.post(
+    '/approvals/:id/approve',
+    {
+      ...operator,
+      schema: {
+        ...about('Desk', 'Let an action go. With `args` the edited arguments are approved instead', rows.actionRow),
+        params: id,
+        body: z.object({
+          note,
+          approval_hash: z
+            .string()
+            .length(64)
+            .describe('of what was seen: it binds arguments, target, commit and deadline'),
+          args: z.record(z.string(), z.unknown()).optional(),
+        }),
+      },
+    },
+    (request) =>
+      api.approve(
+        request.params.id,
+        decider(request, request.body.note),
+        request.body.approval_hash,
+        request.body.args,
+      ),
+  )
+  app.post(
+    '/approvals/:id/deny',
+    {
+      ...operator,
+      schema: { ...about('Desk', 'Refuse an action', rows.actionRow), params: id, body: z.object({ note }) },
+    },
+    (request) => api.deny(request.params.id, decider(request, request.body.note)),
+  )
+}
+
+function trustRoutes(plain: FastifyInstance, api: Api, status: StatusDeps): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>()
+  const viewer = { config: { role: 'viewer' as const } }
+  app.get('/status', { ...viewer, schema: about('Trust', 'What runs and what waits', z.looseObject({})) }, () =>
+    readStatus(status),
+  )
+  app.get(
+    '/doctor',
+    { ...viewer, schema: about('Trust', 'Every check and its finding', z.looseObject({ ok: z.boolean() })) },
+    () => examine(status),
+  )
+  app.get(
+    '/budgets',
+    { ...viewer, schema: about('Trust', 'Limits, consumed and reserved', pageOf(rows.budgetRow)) },
+    () => api.budgets(),
+  )
+  app.get('/ledger/verify', { ...viewer, schema: about('Trust', 'Do the sums add up?', rows.ledgerReport) }, () =>
+    api.verifyLedger(),
+  )
+  app.get(
+    '/audit',
+    { ...viewer, schema: about('Trust', 'The audit trail, newest first', pageOf(rows.auditRow), z.object(list)) },
+    (request) => api.audit(request.query),
+  )
+  app.get('/audit/verify', { ...viewer, schema: about('Trust', 'Recomputes the hash chain', rows.auditReport) }, () =>
+    api.verifyAudit(),
+  )
+}
+
+function keyRoutes(plain: FastifyInstance, keys: Keys): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>()
+  const admin = { config: { role: 'admin' as const } }
+  app.get(
+    '/keys',
+    { ...admin, schema: about('Keys', 'API keys, never the keys themselves', pageOf(rows.keyRow)) },
+    async () => ({ items: await keys.list(), next: null }),
+  )
+  app.post(
+    '/keys',
+    {
+      ...admin,
+      schema: {
+        ...about(
+          'Keys',
+          'Makes a key; the answer is the only place that shows it',
+          z.object({ id: z.string(), key: z.string() }),
+        ),
+        body: z.object({ name: z.string().min(1).max(100), role: z.enum(roles) }),
+      },
+    },
+    async (request) => {
+      const made = await keys.create(request.body.name, request.body.role, new Date())
+      return { id: made.id, key: made.key.reveal() }
+    },
+  )
+  app.post(
+    '/keys/:id/revoke',
+    {
+      ...admin,
+      schema: { ...about('Keys', 'Makes a key useless at once', z.object({ revoked: z.boolean() })), params: id },
+    },
+    async (request) => {
+      await keys.revoke(request.params.id)
+      return { revoked: true }
+    },
+  )
+}
+
+const noQuery = z.object({})
+
+function about<Query extends z.ZodType = typeof noQuery>(
+  tag: string,
+  summary: string,
+  answer: z.ZodType,
+  querystring?: Query,
+) {
+  // Without a query of its own a route takes an empty one, which is what the default type says.
+  return {
+    tags: [tag],
+    summary,
+    querystring: querystring ?? (noQuery as z.ZodType as Query),
+    response: { 200: answer },
+  }
+}
+
+function pageOf(row: z.ZodType) {
+  return z.object({ items: z.array(row), next: z.string().nullable() })
+}
+
+async function found(reading: Promise<unknown>, what: string, id: string): Promise<unknown> {
+  const value = await reading
+  if (value === null || value === undefined) throw new GuildError('GUILD_NOT_FOUND', { what, id })
+  return value
+}
+
+function decider(request: FastifyRequest, note: string | undefined): Decider {
+  const caller = callerOf(request)
+  return { by: `person:${caller.name}`, channel: 'api', note: note ?? null }
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** the least role that may call this route; a route of `/api` without one is refused */
+    role?: Role
+  }
+  interface FastifyRequest {
+    caller?: Caller
+  }
+}
+
+/** The caller that the guard of `/api` has found. */
+export function callerOf(request: FastifyRequest): Caller {
+  if (!request.caller) throw new GuildError('GUILD_UNAUTHENTICATED')
+  return request.caller
+}
+
+/** Authenticates by bearer key, else by a browser's session, and checks the route's role; a route without one is for admins (fail closed). */
+export async function guard(request: FastifyRequest, keys: Keys, sessions: Sessions): Promise<void> {
+  const bearer = /^Bearer (\S{1,200})$/.exec(request.headers.authorization ?? '')?.[1]
+  const keyId = bearer ? undefined : sessions.keyId(request, Date.now())
+  const caller = keyId ? await keys.caller(keyId) : await keys.authenticate(bearer)
+  request.caller = caller
+  requireRole(caller, request.routeOptions.config.role ?? 'admin')
+}

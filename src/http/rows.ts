@@ -1,0 +1,268 @@
+import { z } from 'zod'
+import { dispositions, priorities } from '../kernel/event.ts'
+
+/**
+ * The shapes of the API's answers, as JSON: the OpenAPI document is made from them, the CLI reads them, and a test holds every answer
+ * to them. Objects are loose: fields may be added.
+ */
+const time = z.string().describe('ISO 8601, UTC')
+const count = z.int().min(0)
+const json = z.record(z.string(), z.unknown())
+
+export const decisionRow = z.looseObject({
+  at: time,
+  stage: z.string(),
+  outcome: z.string(),
+  agent_id: z.string().nullish(),
+  invocation_id: z.string().nullish(),
+  action_id: z.string().nullish(),
+  rule: z.string().nullish(),
+  reason: z.string(),
+  codex_commit: z.string().nullish(),
+  detail: json.nullish(),
+})
+
+export const eventRow = z.looseObject({
+  id: z.string(),
+  type: z.string(),
+  source: z.string(),
+  connector: z.string(),
+  chapter: z.string().nullable(),
+  priority: z.enum(priorities),
+  trace_id: z.string(),
+  subject_kind: z.string(),
+  subject_id: z.string(),
+  actor: z.string(),
+  disposition: z.enum(dispositions),
+  rule: z.string().nullable(),
+  reason: z.string(),
+  invocations: count,
+  causal_root: z.string(),
+  causal_depth: count,
+  occurred_at: time,
+  received_at: time,
+  codex_commit: z.string(),
+})
+
+export const runRow = z.looseObject({
+  id: z.string(),
+  agent_id: z.string(),
+  agent_version: z.string(),
+  chapter: z.string().nullable(),
+  event_id: z.string(),
+  trace_id: z.string(),
+  codex_commit: z.string(),
+  rule: z.string(),
+  priority: z.enum(priorities),
+  state: z.string(),
+  reason: z.string().nullable(),
+  reason_detail: z.string().nullable(),
+  attempts: count,
+  queued_at: time,
+  started_at: time.nullable(),
+  finished_at: time.nullable(),
+  summary: z.string().nullable(),
+  provider: z.string().nullable(),
+  model: z.string().nullable(),
+  input_tokens: count,
+  output_tokens: count,
+  cost_micros: count.describe('millionths of a US dollar'),
+  actions: count,
+})
+
+export const actionRow = z.looseObject({
+  id: z.string(),
+  agent_id: z.string(),
+  event_id: z.string(),
+  invocation_id: z.string().nullable(),
+  type: z.string(),
+  connector: z.string(),
+  target_system: z.string(),
+  target: z.string(),
+  args: json,
+  autonomy: z.int(),
+  state: z.string(),
+  reason: z.string().nullable(),
+  attempts: count,
+  remote_id: z.string().nullable(),
+  remote_url: z.string().nullable(),
+  confirmed_by: z.string().nullable(),
+  provider: z.string().nullable(),
+  model: z.string().nullable(),
+  created_at: time,
+  finished_at: time.nullable(),
+})
+
+export const approvalRow = z.looseObject({
+  id: z.string(),
+  action_id: z.string(),
+  state: z.string(),
+  type: z.string(),
+  target: z.string(),
+  args: json,
+  approval_hash: z.string().describe('to be handed back with the decision'),
+  agent_id: z.string(),
+  event_id: z.string(),
+  rule: z.string().nullable(),
+  asked: z.string(),
+  requested_at: time,
+  expires_at: time,
+  decided_by: z.string().nullable(),
+})
+
+export const agentRow = z.looseObject({
+  id: z.string(),
+  agent_type: z.string(),
+  chapter: z.string().nullable(),
+  version: z.string(),
+  capabilities: z.array(z.string()),
+  status: z.enum(['ACTIVE', 'DORMANT', 'DEGRADED']),
+  status_reason: z.string().nullable(),
+  owner: z.string().nullable(),
+  codex_commit: z.string(),
+  last_invocation: time.nullable(),
+  error_count_24h: count,
+})
+
+export const deadRow = z.looseObject({
+  id: z.string(),
+  at: time,
+  topic: z.string(),
+  group: z.string().nullable(),
+  reason: z.string(),
+  attempts: count,
+  body: z.unknown(),
+})
+
+export const budgetRow = z.looseObject({
+  id: z.string(),
+  entity_type: z.string(),
+  entity_id: z.string(),
+  limit_kind: z.string(),
+  period_start: time,
+  period_end: time,
+  budget_tokens: count.nullable(),
+  consumed_tokens: count,
+  reserved_tokens: count,
+  cost_limit_micros: count.nullable(),
+  consumed_cost_micros: count,
+  reserved_cost_micros: count,
+})
+
+export const auditRow = z.looseObject({
+  seq: count,
+  id: z.string(),
+  timestamp: time,
+  event_type: z.string(),
+  actor: z.string(),
+  agent_id: z.string().nullable(),
+  source_event_id: z.string().nullable(),
+  action_type: z.string().nullable(),
+  target_system: z.string().nullable(),
+  result: z.string().nullable(),
+  error_message: z.string().nullable(),
+  payload: json,
+  hash: z.string(),
+  prev_hash: z.string(),
+})
+
+export const stepRow = z.looseObject({
+  seq: z.int(),
+  attempt: z.int(),
+  kind: z.string(),
+  name: z.string(),
+  status: z.string(),
+  error: z.string().nullable(),
+  started_at: time,
+  finished_at: time.nullable(),
+})
+
+export const runDetail = runRow.extend({
+  steps: z.array(stepRow).describe('the journal, every attempt'),
+  proposed: z.array(z.looseObject({ id: z.string(), type: z.string(), target: z.string(), state: z.string() })),
+  decisions: z.array(decisionRow),
+})
+export const actionDetail = actionRow.extend({
+  rendered: z.looseObject({ method: z.string(), url: z.string(), body: z.unknown() }).nullable(),
+  approvals: z.array(json),
+  decisions: z.array(decisionRow),
+})
+export const ledgerReport = z.looseObject({ ok: z.boolean(), problems: z.array(z.string()) })
+export const auditReport = z.looseObject({
+  rows: count,
+  head: z.string().nullable(),
+  problems: z.array(z.looseObject({ seq: z.int(), why: z.string() })),
+})
+/** `GET /why/{id}`. */
+export const story = z.looseObject({
+  asked: z.string(),
+  event_id: z.string(),
+  verdict: z.string(),
+  nearest: z.string().nullable(),
+  event: z
+    .looseObject({
+      id: z.string(),
+      type: z.string(),
+      subject_id: z.string(),
+      trace_id: z.string(),
+      priority: z.string(),
+      disposition: z.string(),
+      received_at: time,
+    })
+    .nullable(),
+  lines: z.array(
+    z.looseObject({
+      at: time,
+      kind: z.string(),
+      id: z.string().nullable(),
+      outcome: z.string(),
+      text: z.string(),
+      rule: z.string().nullable(),
+      codex_commit: z.string().nullable(),
+    }),
+  ),
+  invocations: z.array(
+    z.looseObject({
+      id: z.string(),
+      agent_id: z.string(),
+      state: z.string(),
+      provider: z.string().nullable(),
+      summary: z.string().nullable(),
+      input_tokens: count,
+      output_tokens: count,
+    }),
+  ),
+  actions: z.array(
+    z.looseObject({
+      id: z.string(),
+      agent_id: z.string(),
+      type: z.string(),
+      target: z.string(),
+      state: z.string(),
+      remote_url: z.string().nullable(),
+    }),
+  ),
+})
+export const keyRow = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  role: z.enum(['viewer', 'operator', 'admin']),
+  created_at: time,
+  last_used_at: time.nullable(),
+  revoked_at: time.nullable(),
+})
+
+export type DecisionRow = z.infer<typeof decisionRow>
+export type EventRow = z.infer<typeof eventRow>
+export type RunRow = z.infer<typeof runRow>
+export type RunDetail = z.infer<typeof runDetail>
+export type ActionRow = z.infer<typeof actionRow>
+export type ActionDetail = z.infer<typeof actionDetail>
+export type ApprovalRow = z.infer<typeof approvalRow>
+export type AgentRow = z.infer<typeof agentRow>
+export type DeadRow = z.infer<typeof deadRow>
+export type BudgetRow = z.infer<typeof budgetRow>
+export type AuditRow = z.infer<typeof auditRow>
+export type StoryRow = z.infer<typeof story>
+export type LedgerReport = z.infer<typeof ledgerReport>
+export type AuditReport = z.infer<typeof auditReport>

@@ -1,0 +1,99 @@
+import helmet from '@fastify/helmet'
+import swagger from '@fastify/swagger'
+import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
+import { GuildError } from '../kernel/errors.ts'
+import { type Api, apiRoutes, guard } from './api.ts'
+import type { Keys } from './auth.ts'
+import type { Metrics } from './metrics.ts'
+import { pageRoutes } from './pages.ts'
+import { sendProblem } from './problem.ts'
+import type { Sessions } from './session.ts'
+import type { StatusDeps } from './status.ts'
+import { streamRoutes } from './stream-routes.ts'
+import type { DecisionStream } from './stream.ts'
+
+export interface HttpDeps {
+  readonly api: Api
+  readonly keys: Keys
+  readonly sessions: Sessions
+  readonly status: StatusDeps
+  readonly stream: DecisionStream
+  readonly metrics: Metrics
+  /** null: this process has not the gateway role */
+  readonly gateway: FastifyPluginAsync | null
+  /** Why this process may not take traffic yet; empty: it may. */
+  readonly unready: () => Promise<readonly string[]>
+  readonly version: string
+  readonly log: FastifyBaseLogger
+}
+
+const apiBodyBytesMax = 1024 * 1024
+
+/** Gateway, API, live stream, health and pages in one server that does not listen yet. */
+export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: deps.log,
+    disableRequestLogging: true,
+    bodyLimit: apiBodyBytesMax,
+    requestTimeout: 30_000,
+    forceCloseConnections: true,
+    genReqId: () => '',
+  })
+  app.setValidatorCompiler(validatorCompiler)
+  // The schemas of answers are documentation, held true by a test; checking each answer again would cost every request.
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value))
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(
+      new GuildError('GUILD_NOT_FOUND', { what: 'route', id: `${request.method} ${request.url.split('?')[0]}` }),
+      request,
+      reply,
+    ),
+  )
+  await app.register(helmet, {
+    contentSecurityPolicy: { directives: { 'script-src': ["'self'"], 'upgrade-insecure-requests': null } },
+  })
+  await app.register(swagger, { openapi: openapiHead(deps.version), transform: jsonSchemaTransform })
+  await app.register(healthRoutes(deps))
+  await app.register(
+    async (api) => {
+      api.addHook('onRequest', (request) => guard(request, deps.keys, deps.sessions))
+      await api.register(apiRoutes(deps))
+      await api.register(streamRoutes(deps.stream))
+    },
+    { prefix: '/api/v1' },
+  )
+  await app.register(pageRoutes(deps))
+  if (deps.gateway) await app.register(deps.gateway)
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+  await app.ready()
+  return app
+}
+
+function healthRoutes({ unready, metrics, keys, sessions }: HttpDeps): FastifyPluginAsync {
+  return async (app) => {
+    app.get('/healthz', { schema: { hide: true } }, () => ({ ok: true, pid: process.pid }))
+    app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
+      const reasons = await unready()
+      return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons })
+    })
+    app.get('/metrics', { schema: { hide: true }, config: { role: 'viewer' } }, async (request, reply) => {
+      await guard(request, keys, sessions)
+      return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
+    })
+  }
+}
+
+export function openapiHead(version: string) {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Foundry',
+      version,
+      description: 'Errors are `{error: {code, message, fix}}`; docs/errors.md lists the codes.',
+    },
+    components: { securitySchemes: { key: { type: 'http' as const, scheme: 'bearer' } } },
+    security: [{ key: [] }],
+  }
+}

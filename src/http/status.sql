@@ -1,0 +1,21 @@
+-- name: counts
+SELECT 'disposition' AS kind, disposition AS label, count(*) AS count FROM guild_core.receipts GROUP BY disposition
+UNION ALL
+SELECT 'run', state, count(*) FROM guild_core.invocations GROUP BY state
+UNION ALL
+SELECT 'action', state, count(*) FROM guild_core.actions GROUP BY state
+UNION ALL
+SELECT 'desk', 'approvals', count(*) FROM guild_core.approvals WHERE state = 'PENDING'
+UNION ALL
+SELECT 'desk', 'parked', count(*) FROM guild_core.actions WHERE state = 'PARKED';
+
+-- name: unbalancedReservations
+SELECT count(*) AS count FROM guild_ledger.reservations WHERE state = 'OPEN' AND expires_at < now() - interval '1 hour';
+
+-- name: stuckRuns
+SELECT count(*) AS count FROM guild_core.invocations
+WHERE (state = 'QUEUED' AND queued_at < now() - interval '10 minutes' AND coalesce(not_before, queued_at) < now() - interval '10 minutes')
+   OR (state IN ('ADMITTED', 'RUNNING') AND lease_until < now() - interval '5 minutes');
+
+-- name: openBreakers
+SELECT name, last_error FROM guild_core.breakers WHERE state <> 'CLOSED' ORDER BY name;

@@ -1,0 +1,102 @@
+import { type ActionState, actionStates } from '../actions/action-row.ts'
+import { getAction, listActions, listApprovals } from '../actions/views.ts'
+import { listAudit } from '../audit/trail.ts'
+import { verifyAudit } from '../audit/verify.ts'
+import type { Bus, DeadLetter, LoggedMessage } from '../bus/bus.ts'
+import type { Database } from '../database/database.ts'
+import { listEvents, readEvent } from '../dispatcher/events.ts'
+import { why } from '../dispatcher/why.ts'
+import { getRun, listRuns } from '../executor/runs.ts'
+import type { Api } from '../http/api.ts'
+import type { Page } from '../http/page.ts'
+import { GuildError } from '../kernel/errors.ts'
+import type { Disposition } from '../kernel/event.ts'
+import { topics } from '../kernel/topics.ts'
+import { listBudgets } from '../ledger/budgets.ts'
+import { verifyLedger } from '../ledger/verify-ledger.ts'
+import { getAgent, listAgents } from '../registry/registry.ts'
+import type { Components } from './components.ts'
+
+export interface ApiParts {
+  readonly database: Database
+  readonly bus: Bus
+  readonly parts: Components
+}
+
+/** The API over the components' own reads; lists answer one more page while there is one. */
+export function api({ database, bus, parts }: ApiParts): Api {
+  return {
+    events: ({ disposition, ...query }) =>
+      listEvents(database, defined({ ...query, disposition: disposition as Disposition | undefined })), // the route has checked it
+    event: (id) => readEvent(database, id),
+    async runs(query) {
+      return page(await listRuns(database, more(query)), query.limit, ({ id }) => id)
+    },
+    run: (id) => getRun(database, id),
+    async actions({ state, ...query }) {
+      const states = state === undefined ? undefined : [stateOf(state)]
+      return page(await listActions(database, defined({ ...more(query), states })), query.limit, ({ id }) => id)
+    },
+    action: (id) => getAction(database, id),
+    async approvals({ state }) {
+      const known = (['PENDING', 'APPROVED', 'DENIED', 'EXPIRED'] as const).find((one) => one === state)
+      return { items: await listApprovals(database, defined({ limit: 200, state: known })), next: null }
+    },
+    async approve(id, by, argsHash, editedArgs) {
+      const { actionId } = await parts.approvals.approve(database, id, defined({ ...by, argsHash, editedArgs }))
+      return getAction(database, actionId)
+    },
+    async deny(id, by) {
+      const { actionId } = await parts.approvals.deny(database, id, by)
+      return getAction(database, actionId)
+    },
+    async agents(query) {
+      return { items: await listAgents(database, defined(query)), next: null }
+    },
+    agent: (id) => getAgent(database, id),
+    why: (id) => why(database, id),
+    async dead({ limit, before }) {
+      const letters = await bus.peek(topics.dead, defined({ limit: limit + 1, before }))
+      return page(letters.map(deadRow), limit, ({ position }) => position)
+    },
+    async budgets() {
+      return { items: await listBudgets(database, new Date()), next: null }
+    },
+    async audit({ limit, before }) {
+      const rows = await listAudit(database, limit + 1, before === undefined ? null : Number(before))
+      return page(rows, limit, ({ seq }) => String(seq))
+    },
+    verifyAudit: () => verifyAudit(database),
+    verifyLedger: () => verifyLedger(database),
+  }
+}
+
+function deadRow({ position, id, body, publishedAt }: LoggedMessage) {
+  const letter = body as DeadLetter // written by the bus or the gateway, never by a sender
+  return { position, ...letter, id: letter.id ?? id, at: publishedAt }
+}
+
+function stateOf(text: string): ActionState {
+  const state = actionStates.find((one) => one === text)
+  if (!state)
+    throw new GuildError('GUILD_REQUEST_INVALID', {
+      why: `there is no action state ${text}; it is one of ${actionStates.join(', ')}`,
+    })
+  return state
+}
+
+/** Asks for one more than the page holds, to know whether there is a next one. */
+function more<Query extends { readonly limit: number }>(query: Query): Query {
+  return { ...query, limit: query.limit + 1 }
+}
+
+function page<Item>(items: readonly Item[], limit: number, cursor: (item: Item) => string): Page<Item> {
+  const shown = items.slice(0, limit)
+  const last = items.length > limit ? shown.at(-1) : undefined
+  return { items: shown, next: last ? cursor(last) : null }
+}
+
+/** Leaves out what is undefined: an absent filter is not a filter for nothing. */
+function defined<T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as never
+}

@@ -1,0 +1,157 @@
+import { isAbsolute, join, resolve } from 'node:path'
+import { Approvals } from '../actions/approvals.ts'
+import { Desk } from '../actions/desk.ts'
+import { Echoes } from '../actions/echo.ts'
+import { actionExecutor } from '../actions/execute.ts'
+import type { Target } from '../actions/target.ts'
+import { githubActionTypes, GithubTarget } from '../actions/targets/github.ts'
+import type { Artifacts } from '../artifacts/artifacts.ts'
+import { FileArtifacts } from '../artifacts/file.ts'
+import { auditWriter } from '../audit/writer.ts'
+import type { Bus, Consumer } from '../bus/bus.ts'
+import { driveConsumer } from '../bus/drive.ts'
+import type { Outbox } from '../bus/outbox.ts'
+import type { Codex } from '../codex/snapshot.ts'
+import type { Settings } from '../config/settings.ts'
+import type { Database } from '../database/database.ts'
+import { dispatcher } from '../dispatcher/dispatcher.ts'
+import { dispatcherSweeper } from '../dispatcher/sweeper.ts'
+import { executor } from '../executor/executor.ts'
+import { systemClock } from '../kernel/clock.ts'
+import { GuildError } from '../kernel/errors.ts'
+import type { Service } from '../kernel/service.ts'
+import { budgetLimits } from '../ledger/limits.ts'
+import { postgresLedger } from '../ledger/postgres-ledger.ts'
+import { reservationSweeper } from '../ledger/reservation-sweeper.ts'
+import { type ModelDirectory, modelDirectory, variableOf } from '../llm/directory.ts'
+import { routedLlm } from '../llm/router.ts'
+import { rulesLlm } from '../llm/rules/rules-llm.ts'
+import { vercelLlm } from '../llm/vercel/vercel-llm.ts'
+import { builtinGithub, githubAccess } from '../tools/github/builtin-github.ts'
+import { registryRefresher } from '../registry/registry-refresher.ts'
+import { mcpTools } from '../tools/mcp/mcp-tools.ts'
+import { botLogins } from './connectors.ts'
+import type { Logger } from './logger.ts'
+import type { Role } from './roles.ts'
+
+export interface ComponentsDeps {
+  readonly settings: Settings
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly database: Database
+  readonly bus: Bus
+  readonly outbox: Outbox
+  readonly codex: Codex
+  /** this process, in leases */
+  readonly owner: string
+  readonly log: Logger
+}
+
+export interface Components {
+  /** what each role runs */
+  readonly services: Readonly<Partial<Record<Role, readonly Service[]>>>
+  readonly desk: Desk
+  readonly approvals: Approvals
+  /** one line for people: which aliases of the Codex have a model behind them */
+  modelsConfigured(): string
+}
+
+/** Every component, wired to its adapters. What one needs of another (echoes, the action desk) is handed over here. */
+export function components(deps: ComponentsDeps): Components {
+  const { settings, database, bus, outbox, codex, owner, log } = deps
+  const clock = systemClock
+  const variable = variableOf(deps.env)
+  const desk = new Desk({ systems: [{ system: 'github', types: githubActionTypes }], outbox, live: settings.live })
+  const echoes = new Echoes({ outbox, clock, botLogins: (name) => botLogins(settings, codex.current(), name) })
+  const models = modelDirectory({ settings, variable, replay: false })
+  const actions = actionExecutor({
+    db: database,
+    outbox,
+    codex,
+    targetOf: targets(deps, variable),
+    live: settings.live,
+    owner,
+    clock,
+    log,
+  })
+  const run = executor({
+    database,
+    outbox,
+    codex,
+    models,
+    llm: routedLlm({
+      rules: rulesLlm(),
+      replay: null,
+      models: vercelLlm({ endpoint: (provider) => models.endpoint(codex.current(), provider) }),
+    }),
+    tools: mcpTools({ builtin: { github: builtinGithub({ settings, variable }) }, variable, log }),
+    artifacts: artifactsOf(settings),
+    ledger: postgresLedger,
+    limitsFor: (snapshot, agent, chapter, invocationId) =>
+      budgetLimits(snapshot, agent, chapter, settings.organisation, invocationId),
+    intake: desk,
+    clock,
+    log,
+    owner,
+    random: Math.random,
+  })
+  const drive = (consumer: Consumer): Service => driveConsumer(bus, consumer, log)
+  const accounts = settings.githubBotLogin ? [settings.githubBotLogin] : []
+  return {
+    desk,
+    approvals: new Approvals({ desk, outbox, codex, clock, live: settings.live }),
+    services: {
+      dispatcher: [
+        drive(dispatcher({ database, outbox, codex, clock, log, echoes, botLogins: accounts })),
+        dispatcherSweeper({ database, outbox, clock, log }),
+      ],
+      registry: [registryRefresher({ database, clock, log })],
+      executor: [drive(run), reservationSweeper({ database, clock, log })],
+      actions: [drive(actions.consumer), actions.sweeper],
+      audit: [drive(auditWriter({ db: database, log }))],
+    },
+    modelsConfigured: () => describeModels(models, codex),
+  }
+}
+
+/** One target per connector, kept while the connector's file stays the same: a client remembers what it has learnt. */
+function targets({ settings, codex }: ComponentsDeps, variable: (name: string) => string | undefined) {
+  const known = new Map<string, { readonly file: unknown; readonly target: Target }>()
+  return (name: string): Target | null => {
+    const file = codex.current().connectors.get(name)
+    if (!file) return null
+    const before = known.get(name)
+    if (before?.file === file) return before.target
+    const access = githubAccess(file, { settings, variable })
+    const target = new GithubTarget({
+      baseUrl: access.apiUrl,
+      token: async () => githubAccess(file, { settings, variable }).token,
+      botLogin: botLogins(settings, codex.current(), name)[0] ?? null,
+      clock: systemClock,
+    })
+    known.set(name, { file, target })
+    return target
+  }
+}
+
+function artifactsOf(settings: Settings): Artifacts {
+  const url = settings.artifactsUrl ?? `file:${join(settings.home, 'artifacts')}`
+  if (!url.startsWith('file:')) {
+    throw new GuildError('GUILD_CONFIG_INVALID', {
+      name: 'ARTIFACTS_URL',
+      why: 'this version keeps artifacts in a folder: write file:<folder>',
+    })
+  }
+  const path = url.replace(/^file:(\/\/)?/, '')
+  return new FileArtifacts(isAbsolute(path) ? path : resolve(path))
+}
+
+function describeModels(models: ModelDirectory, codex: Codex): string {
+  const snapshot = codex.current()
+  const aliases = new Set([...snapshot.agents.values()].flatMap(({ manifest }) => manifest.spec.model.prefer))
+  const configured = [...aliases].filter(
+    (alias) => !('unavailable' in models.choose(snapshot, alias)) && alias !== 'rules',
+  )
+  return configured.length > 0
+    ? configured.join(', ')
+    : 'none configured: agents follow their rules (set ANTHROPIC_API_KEY or OPENAI_API_KEY)'
+}

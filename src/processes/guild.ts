@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import type { Bus } from '../bus/bus.ts'
+import type { Outbox } from '../bus/outbox.ts'
+import { GitCodex } from '../codex/codex.ts'
+import type { Settings } from '../config/settings.ts'
+import type { Database } from '../database/database.ts'
+import { Keys } from '../http/auth.ts'
+import { metrics } from '../http/metrics.ts'
+import { openHttp } from '../http/server.ts'
+import { Sessions } from '../http/session.ts'
+import { DecisionStream } from '../http/stream.ts'
+import { systemClock } from '../kernel/clock.ts'
+import type { Service } from '../kernel/service.ts'
+import { api } from './api.ts'
+import { codexChanges } from './codex-changes.ts'
+import { codexUrl } from './codex-url.ts'
+import { type Components, components } from './components.ts'
+import { liveConnector } from './connectors.ts'
+import { gateway } from './gateway.ts'
+import type { Logger } from './logger.ts'
+import { openBus } from './open-bus.ts'
+import { openDatabase } from './open-database.ts'
+import { type Role, roles } from './roles.ts'
+import { runServices } from './run-services.ts'
+
+export interface GuildOptions {
+  readonly settings: Settings
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly roles: readonly Role[]
+  readonly version: string
+  readonly log: Logger
+}
+
+/** Everything a process needs, opened in order; `run` drives the roles until told to stop. The one place that knows all adapters. */
+export class Guild implements AsyncDisposable {
+  readonly database: Database
+  readonly bus: Bus
+  readonly outbox: Outbox
+  readonly codex: GitCodex
+  readonly http: FastifyInstance
+  readonly keys: Keys
+  readonly stream: DecisionStream
+  readonly parts: Components
+  /** Tells whoever finds the embedded database locked where this process listens. */
+  readonly publish: (url: string) => Promise<void>
+  readonly #log: Logger
+  #failed: string | null = null
+
+  private constructor(
+    parts: Pick<Guild, 'database' | 'bus' | 'outbox' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish'>,
+    log: Logger,
+  ) {
+    this.database = parts.database
+    this.bus = parts.bus
+    this.outbox = parts.outbox
+    this.codex = parts.codex
+    this.http = parts.http
+    this.keys = parts.keys
+    this.stream = parts.stream
+    this.parts = parts.parts
+    this.publish = parts.publish
+    this.#log = log
+  }
+
+  static async open(options: GuildOptions): Promise<Guild> {
+    await using opening = new AsyncDisposableStack()
+    const { settings, log } = options
+    const opened = opening.use(await openDatabase(settings))
+    const database = opened.db
+    const { bus, outbox } = openBus(settings, database, systemClock, log)
+    opening.use(bus)
+    const codex = await GitCodex.open({
+      url: codexUrl(settings),
+      home: settings.home,
+      refreshMs: settings.codexRefreshMs,
+      log,
+      clock: systemClock,
+      ...codexChanges({ database, outbox, log }),
+    })
+    const keys = new Keys(database)
+    const stream = new DecisionStream(database, log)
+    const owner = `${process.pid}-${randomUUID().slice(0, 8)}`
+    const parts = components({ ...options, database, bus, outbox, codex, owner })
+    const measured = metrics({ database, bus })
+    const guild: { instance: Guild | null } = { instance: null }
+    const http = await openHttp({
+      api: api({ database, bus, parts }),
+      keys,
+      sessions: new Sessions(),
+      status: {
+        database,
+        bus,
+        codex,
+        about: aboutOf(options, database),
+        isLive: (name) => liveConnector(settings, codex.current(), name),
+      },
+      stream,
+      metrics: measured,
+      gateway: options.roles.includes('gateway')
+        ? gateway({ settings, env: options.env, bus, codex, log, metrics: measured })
+        : null,
+      unready: async () => (guild.instance ? guild.instance.unready() : ['starting']),
+      version: options.version,
+      log,
+    })
+    opening.defer(() => http.close())
+    const made = new Guild({ database, bus, outbox, codex, http, keys, stream, parts, publish: opened.publish }, log)
+    guild.instance = made
+    opening.move()
+    return made
+  }
+
+  /** Drives the services of these roles; resolves when `signal` has aborted and all have settled. */
+  async run(which: readonly Role[], signal: AbortSignal): Promise<void> {
+    const services: Service[] = [this.codex, ...which.flatMap((role) => this.parts.services[role] ?? [])]
+    if (which.some((role) => role !== 'gateway'))
+      services.push({ name: 'outbox', run: (stop) => this.outbox.relay(stop) })
+    await runServices(services, signal, this.#log, (name, reason) => {
+      this.#failed = `${name} stopped: ${reason}`
+    })
+  }
+
+  /** Why this process should not take traffic; empty when it should. */
+  async unready(): Promise<readonly string[]> {
+    if (this.#failed) return [this.#failed]
+    try {
+      await this.bus.lag()
+      return []
+    } catch (error) {
+      return [`the store does not answer: ${(error as Error).message}`]
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.http.close()
+    await this.bus.close()
+    await this.database.close()
+  }
+}
+
+function aboutOf({ settings, roles: which, version }: GuildOptions, database: Database) {
+  return {
+    version,
+    since: new Date().toISOString(),
+    roles: which.length === roles.length ? ['all'] : which,
+    database: database.kind === 'pglite' ? `embedded, in ${settings.home}` : 'PostgreSQL',
+    bus: settings.eventBusUrl.split(':')[0] ?? 'postgres',
+    codexUrl: codexUrl(settings),
+  }
+}

@@ -1,0 +1,95 @@
+import type { Settings } from '../config/settings.ts'
+import type { StreamItem } from '../http/stream.ts'
+import { GuildError } from '../kernel/errors.ts'
+import { Guild } from './guild.ts'
+import { listen } from './listen.ts'
+import { logger } from './logger.ts'
+import { announce, localAdminKey, runningAt, withdraw } from './presence.ts'
+import { liveConnector } from './connectors.ts'
+import type { Role } from './roles.ts'
+
+export interface ServeOptions {
+  readonly settings: Settings
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly roles: readonly Role[]
+  readonly version: string
+  readonly signal: AbortSignal
+  readonly onReady: (serving: Serving) => void | Promise<void>
+  readonly onDecision?: (item: StreamItem) => void
+}
+
+/** What a server says of itself once it is ready. */
+export interface Serving {
+  readonly url: string
+  readonly portMoved: boolean
+  readonly signInUrl: string
+  readonly database: string
+  readonly codex: string
+  readonly models: string
+  readonly live: readonly string[]
+  readonly guild: Guild
+}
+
+const drainMs = 15_000
+
+/**
+ * Opens, listens, drives the roles, and stops cleanly when `signal` aborts: no new deliveries, what is in flight settles (15 s at most),
+ * nothing is left behind. Resolves after the stop.
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { settings, signal } = options
+  const other = await runningAt(settings.home)
+  if (other && !settings.databaseUrl) {
+    throw new GuildError('GUILD_DATABASE_LOCKED', {
+      home: settings.home,
+      pid: 'another guild',
+      since: 'before',
+      url: other,
+    })
+  }
+  const log = logger(settings)
+  const stopping = new AbortController()
+  await using guild = await Guild.open({ ...options, log })
+  const port = await listen(guild.http, settings.host, settings.port)
+  const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`
+  const running = guild.run(options.roles, stopping.signal)
+  try {
+    await Promise.all([announce(settings.home, url, new Date()), guild.publish(url)])
+    const unlisten = options.onDecision
+      ? await guild.stream.listen((items) => items.forEach((item) => options.onDecision?.(item)))
+      : null
+    await options.onReady(await describe(guild, options, url, port))
+    await aborted(signal)
+    unlisten?.()
+  } finally {
+    await guild.http.close()
+    stopping.abort()
+    await Promise.race([running, deadline(drainMs)])
+    await withdraw(settings.home)
+  }
+}
+
+async function describe(guild: Guild, { settings }: ServeOptions, url: string, port: number): Promise<Serving> {
+  const now = new Date()
+  const keyId = await guild.keys.adopt('admin', 'admin', await localAdminKey(settings.home), now)
+  const snapshot = guild.codex.current()
+  return {
+    url,
+    portMoved: settings.port !== 0 && port !== settings.port,
+    signInUrl: `${url}/sign-in?token=${await guild.keys.signInToken(keyId, now)}`,
+    database: guild.database.kind === 'pglite' ? `embedded, in ${settings.home}` : 'PostgreSQL',
+    codex: `${snapshot.commit.slice(0, 12)}: ${[...snapshot.agents.keys()].join(', ')}`,
+    models: guild.parts.modelsConfigured(),
+    live: [...snapshot.connectors.keys()].filter((name) => liveConnector(settings, snapshot, name)),
+    guild,
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+async function deadline(ms: number): Promise<void> {
+  await new Promise<void>((resolve) => setTimeout(resolve, ms).unref())
+}

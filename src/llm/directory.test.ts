@@ -76,6 +76,15 @@ describe('choose', () => {
     expect(reached).toBe(expected)
   })
 
+  it.each([
+    [{ OPENAI_API_KEY: 'k' }, 'openai-responses'],
+    [{ OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'https://eu.api.openai.com/v1' }, 'openai-responses'],
+    [{ OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'https://api.openai.com.evil.test/v1' }, 'openai'],
+    [{ OPENAI_BASE_URL: 'http://127.0.0.1:9' }, 'openai'],
+  ])('speaks with %o to OpenAI in its own way, to others by chat completions: %s', (env, api) => {
+    expect(directory(env).endpoint(snapshot, 'gpt')?.api).toBe(api)
+  })
+
   it('has no endpoint for a provider that left the Codex', () => {
     expect(directory({ ANTHROPIC_API_KEY: 'k' }).endpoint({ providers: new Map() }, 'anthropic')).toBeNull()
   })

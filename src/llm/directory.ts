@@ -104,7 +104,15 @@ function reach({ metadata, spec }: ProviderFile, { settings, variable }: ModelDi
   const override = own ? undefined : settings[vendor.url]
   if (!key && !override) return { endpoint: null, needs: own ? keyName : `${keyName} or ${vendor.urlName}` }
   const baseUrl = withVersion(override ?? spec.baseUrl ?? vendor.baseUrl, vendor.version)
-  return { endpoint: { api: spec.api, baseUrl, key } }
+  return { endpoint: { api: spec.api === 'openai' ? openaiApi(baseUrl) : spec.api, baseUrl, key } }
+}
+
+/**
+ * OpenAI's own models since GPT-5.4 refuse tools on /chat/completions, and servers that only speak like OpenAI know nothing else:
+ * https://github.com/openai/openai-openapi/issues/541
+ */
+function openaiApi(baseUrl: string): LlmEndpoint['api'] {
+  return /(^|\.)api\.openai\.com$/.test(new URL(baseUrl).hostname) ? 'openai-responses' : 'openai'
 }
 
 const vendors = {
@@ -143,7 +151,7 @@ function secretOf(value: string | undefined): Secret | null {
  * USD → micro-USD. Where the file gives no cache prices nothing may be counted too low: reads cost as much as input, writes as much
  * as Anthropic asks (1.25 times the input price) and as input elsewhere.
  */
-function micros(price: NonNullable<ProviderModel['price']>, api: LlmEndpoint['api']): ModelPrice {
+function micros(price: NonNullable<ProviderModel['price']>, api: ProviderFile['spec']['api']): ModelPrice {
   const { version, inputPerMillion, outputPerMillion } = price
   const cacheRead = price.cacheReadPerMillion ?? inputPerMillion
   const cacheWrite = price.cacheWritePerMillion ?? inputPerMillion * (api === 'anthropic' ? 1.25 : 1)

@@ -2,7 +2,8 @@ import type { Secret } from '../kernel/secret.ts'
 
 /** Where a provider of the Codex is reached: which wire format, at which URL, with which key. */
 export interface LlmEndpoint {
-  readonly api: 'anthropic' | 'openai' | 'openai-compatible'
+  /** `openai-responses`: /responses of OpenAI itself; `openai`, `openai-compatible`: /chat/completions */
+  readonly api: 'anthropic' | 'openai' | 'openai-responses' | 'openai-compatible'
   /** ends in the API version: `https://api.anthropic.com/v1` */
   readonly baseUrl: string
   /** null: a local server that asks for none */

@@ -5,7 +5,7 @@ import type { Fake, FakeAnswer, FakeRequest, FakeScript } from './fake.ts'
 
 /** A loopback server that speaks Anthropic's streaming Messages API: https://docs.anthropic.com/en/api/messages-streaming */
 export async function startAnthropicFake(script: FakeScript = [{ kind: 'say', text: 'Hello.' }]): Promise<Fake> {
-  return startFake('/v1/messages', script, speak)
+  return startFake({ '/v1/messages': speak }, script)
 }
 
 async function speak(answer: FakeAnswer, request: FakeRequest, response: ServerResponse): Promise<void> {

@@ -57,8 +57,8 @@ export interface Fake extends AsyncDisposable {
 
 export type Speak = (answer: FakeAnswer, request: FakeRequest, response: ServerResponse) => Promise<void>
 
-/** The HTTP side that both fakes share: loopback, recorded requests, one scripted answer per POST on `path`. */
-export async function startFake(path: string, script: FakeScript, speak: Speak): Promise<Fake> {
+/** The HTTP side that both fakes share: loopback, recorded requests, one scripted answer per POST on a known path. */
+export async function startFake(speakers: Readonly<Record<string, Speak>>, script: FakeScript): Promise<Fake> {
   const requests: FakeRequest[] = []
   let current = script
   let answered = 0
@@ -67,9 +67,11 @@ export async function startFake(path: string, script: FakeScript, speak: Speak):
       const chunks: Buffer[] = []
       for await (const chunk of incoming) chunks.push(chunk as Buffer)
       const text = Buffer.concat(chunks).toString()
-      if (incoming.method !== 'POST' || incoming.url !== path) {
+      const path = incoming.url ?? ''
+      const speak = speakers[path]
+      if (incoming.method !== 'POST' || !speak) {
         response.writeHead(404, { 'content-type': 'application/json' })
-        response.end(JSON.stringify({ error: { type: 'not_found_error', message: `no ${incoming.url} here` } }))
+        response.end(JSON.stringify({ error: { type: 'not_found_error', message: `no ${path} here` } }))
         return
       }
       const request: FakeRequest = { path, headers: incoming.headers, body: JSON.parse(text) }

@@ -1,11 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ServerResponse } from 'node:http'
+import { speakResponses } from './openai-responses.ts'
 import { cut, pieces, startFake, write } from './fake.ts'
 import type { Fake, FakeAnswer, FakeRequest, FakeScript } from './fake.ts'
 
-/** A loopback server that speaks streaming chat completions, as OpenAI, Ollama and vLLM do: https://platform.openai.com/docs/api-reference/chat-streaming */
+/**
+ * A loopback server that speaks streaming chat completions, as OpenAI, Ollama and vLLM do, and OpenAI's Responses API:
+ * https://platform.openai.com/docs/api-reference/chat-streaming
+ */
 export async function startOpenaiFake(script: FakeScript = [{ kind: 'say', text: 'Hello.' }]): Promise<Fake> {
-  return startFake('/v1/chat/completions', script, speak)
+  return startFake({ '/v1/chat/completions': speak, '/v1/responses': speakResponses }, script)
 }
 
 async function speak(answer: FakeAnswer, request: FakeRequest, response: ServerResponse): Promise<void> {

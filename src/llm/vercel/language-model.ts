@@ -8,7 +8,6 @@ import type { LlmEndpoint } from '../endpoint.ts'
 /** A local server that asks for no key still gets one: the SDK would otherwise look for it in the environment. */
 const noKey = 'none'
 
-/** `openai` speaks /chat/completions at every base URL: one wire format, no state kept by the vendor (docs/models.md). */
 export function languageModel(endpoint: LlmEndpoint, model: string, fetch: typeof globalThis.fetch): LanguageModel {
   const { api, baseUrl: baseURL } = endpoint
   const apiKey = endpoint.key?.reveal() ?? noKey
@@ -17,6 +16,8 @@ export function languageModel(endpoint: LlmEndpoint, model: string, fetch: typeo
       return createAnthropic({ baseURL, apiKey, fetch })(model)
     case 'openai':
       return createOpenAI({ baseURL, apiKey, fetch }).chat(model)
+    case 'openai-responses':
+      return createOpenAI({ baseURL, apiKey, fetch }).responses(model)
     case 'openai-compatible':
       return createOpenAICompatible({
         name: 'compatible',

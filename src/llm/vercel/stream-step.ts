@@ -38,8 +38,12 @@ export async function streamStep({ request, endpoint, watchdog, onUsage }: Strea
     maxRetries: 0,
     abortSignal: watchdog.signal,
     telemetry: { isEnabled: false },
-    // Schemas of manifests are ordinary JSON Schema; OpenAI's strict subset would refuse an optional member.
-    providerOptions: { openai: { strictJsonSchema: false }, compatible: { strictJsonSchema: false } },
+    providerOptions: {
+      // Schemas of manifests are ordinary JSON Schema; OpenAI's strict subset would refuse an optional member.
+      // `store`: the vendor keeps nothing, thoughts come back to us encrypted.
+      openai: { strictJsonSchema: false, ...(endpoint.api === 'openai-responses' && { store: false }) },
+      compatible: { strictJsonSchema: false },
+    },
     onError: () => undefined, // each error also arrives as a part; the default prints it
   })
   const answer = new Collected()
@@ -58,28 +62,31 @@ type Part = TextStreamPart<ToolSet>
 class Collected {
   readonly #parts: AnswerPart[] = []
   readonly #calls: LlmToolCall[] = []
+  /** parts by the id that the stream gives them: they may overlap */
+  readonly #open = new Map<string, Exclude<AnswerPart, { kind: 'call' }>>()
   #text = ''
   #end: Extract<Part, { type: 'finish-step' }> | null = null
 
   add(part: Part): void {
     switch (part.type) {
       case 'text-start':
-        this.#parts.push({ kind: 'text', text: '' })
+      case 'reasoning-start': {
+        const kind = part.type === 'text-start' ? ('text' as const) : ('reasoning' as const)
+        const opened = { kind, text: '', metadata: part.providerMetadata ?? null }
+        this.#parts.push(opened)
+        this.#open.set(`${kind} ${part.id}`, opened)
         break
+      }
       case 'text-delta':
-        this.#text += part.text
-        this.#append('text', part.text)
-        break
-      case 'reasoning-start':
-        this.#parts.push({ kind: 'reasoning', text: '', metadata: part.providerMetadata ?? null })
-        break
+      case 'text-end':
       case 'reasoning-delta':
-        this.#append('reasoning', part.text)
-        this.#sign(part.providerMetadata)
+      case 'reasoning-end': {
+        const kind = part.type.startsWith('text') ? 'text' : 'reasoning'
+        const delta = 'text' in part ? part.text : ''
+        if (kind === 'text') this.#text += delta
+        extend(this.#open.get(`${kind} ${part.id}`), delta, part.providerMetadata)
         break
-      case 'reasoning-end':
-        this.#sign(part.providerMetadata)
-        break
+      }
       case 'tool-call':
         this.#calls.push({ id: part.toolCallId, name: part.toolName, args: part.input })
         this.#parts.push({ kind: 'call', id: part.toolCallId, metadata: part.providerMetadata ?? null })
@@ -108,16 +115,18 @@ class Collected {
       ...(opaque && { opaque }),
     }
   }
+}
 
-  #append(kind: 'text' | 'reasoning', delta: string): void {
-    const last = this.#parts.findLast((part) => part.kind === kind)
-    if (last && last.kind !== 'call') last.text += delta
-  }
-
-  /** Anthropic sends the signature of a thought after its text. */
-  #sign(metadata: ProviderMetadata | undefined): void {
-    const last = this.#parts.findLast((part) => part.kind === 'reasoning')
-    if (last && metadata) last.metadata = { ...last.metadata, ...metadata }
+/** Signatures come in pieces, some after the text they sign: what is known of a part is added up, per vendor. */
+function extend(
+  part: { text: string; metadata: ProviderMetadata | null } | undefined,
+  delta: string,
+  metadata: ProviderMetadata | undefined,
+): void {
+  if (!part) return
+  part.text += delta
+  for (const [vendor, known] of Object.entries(metadata ?? {})) {
+    part.metadata = { ...part.metadata, [vendor]: { ...part.metadata?.[vendor], ...known } }
   }
 }
 
@@ -133,8 +142,10 @@ function stopOf(reason: FinishReason, raw: string | undefined, calls: number): L
     case 'stop':
       // Some compatible servers end with `stop` after tool calls.
       return calls > 0 ? 'tool_calls' : 'end'
-    default:
+    case 'other':
       return raw === undefined ? null : calls > 0 ? 'tool_calls' : 'end'
+    default:
+      return null // error, interrupted
   }
 }
 

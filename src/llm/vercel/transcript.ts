@@ -8,7 +8,7 @@ type Api = LlmEndpoint['api']
 
 /** The parts of one answer in the vendor's order; a signature is bound to its place, so the order goes back as it came. */
 export type AnswerPart =
-  | { readonly kind: 'text'; text: string }
+  | { readonly kind: 'text'; text: string; metadata: ProviderMetadata | null }
   | { readonly kind: 'reasoning'; text: string; metadata: ProviderMetadata | null }
   | { readonly kind: 'call'; readonly id: string; readonly metadata: ProviderMetadata | null }
 
@@ -17,7 +17,7 @@ const opaqueSchema = z.object({
   api: z.string(),
   parts: z.array(
     z.discriminatedUnion('kind', [
-      z.object({ kind: z.literal('text'), text: z.string() }),
+      z.object({ kind: z.literal('text'), text: z.string(), metadata }),
       z.object({ kind: z.literal('reasoning'), text: z.string(), metadata }),
       z.object({ kind: z.literal('call'), id: z.string(), metadata }),
     ]),
@@ -52,7 +52,7 @@ export function sdkMessages(messages: readonly LlmMessage[], api: Api): ModelMes
 
 /** What must go back verbatim with the next call; undefined when text and calls alone say it all. */
 export function opaqueOf(parts: readonly AnswerPart[], api: Api): JsonObject | undefined {
-  if (!parts.some((part) => part.kind === 'reasoning' || (part.kind === 'call' && part.metadata))) return undefined
+  if (!parts.some((part) => part.kind === 'reasoning' || part.metadata)) return undefined
   return opaqueSchema.parse({ api, parts })
 }
 
@@ -65,14 +65,14 @@ function assistantContent(message: Extract<LlmMessage, { role: 'assistant' }>, a
     opaque.success && opaque.data.api === api
       ? opaque.data.parts
       : [
-          { kind: 'text', text: message.text },
+          { kind: 'text', text: message.text, metadata: null },
           ...message.toolCalls.map(({ id }) => ({ kind: 'call' as const, id, metadata: null })),
         ]
   return parts.flatMap((part): AssistantContent => {
     switch (part.kind) {
       case 'text':
         // Vendors refuse an empty text block.
-        return part.text === '' ? [] : [{ type: 'text', text: part.text }]
+        return part.text === '' ? [] : [{ type: 'text', text: part.text, ...options(part.metadata) }]
       case 'reasoning':
         return [{ type: 'reasoning', text: part.text, ...options(part.metadata) }]
       case 'call': {

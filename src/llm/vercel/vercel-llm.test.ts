@@ -10,7 +10,7 @@ import type { LlmAnswer, LlmRequest, LlmUsage } from '../llm.ts'
 import { vercelLlm } from './vercel-llm.ts'
 
 const key = 'test-key-0123456789'
-const apis = ['anthropic', 'openai', 'openai-compatible'] as const
+const apis = ['anthropic', 'openai', 'openai-responses', 'openai-compatible'] as const
 type Api = LlmEndpoint['api']
 
 describe.each(apis)('%s', (api) => {
@@ -32,7 +32,7 @@ describe.each(apis)('%s', (api) => {
     await using fake = await start(api, [{ kind: 'say', text: 'Looking.', calls }])
     const answer = await call(fake, api, { tools })
     expect(answer).toMatchObject({ text: 'Looking.', toolCalls: calls, stop: 'tool_calls' })
-    expect(toolNames(api, fake)).toEqual(['GITHUB_COMMENT', 'github-get_issue'])
+    expect(toolNames(fake)).toEqual(['GITHUB_COMMENT', 'github-get_issue'])
   })
 
   it('hands a call it cannot make sense of on, for the run to refuse', async () => {
@@ -55,11 +55,17 @@ describe.each(apis)('%s', (api) => {
     ])
     const first = await call(fake, api, { tools })
     await call(fake, api, { tools, messages: conversation(first, '{"title":"Broken"}', false) })
-    const sent = JSON.stringify(fake.requests[1]?.body.messages)
+    const sent = JSON.stringify(fake.requests[1]?.body.messages ?? fake.requests[1]?.body.input)
     const expected =
-      api === 'anthropic'
-        ? ['"type":"tool_use","id":"call_a"', '"input":{"number":7}', '"type":"tool_result","tool_use_id":"call_a"']
-        : ['"tool_calls":[{"id":"call_a"', '"arguments":"{\\"number\\":7}"', '"role":"tool","tool_call_id":"call_a"']
+      api === 'openai-responses'
+        ? [
+            '"type":"function_call","call_id":"call_a"',
+            '"arguments":"{\\"number\\":7}"',
+            '"type":"function_call_output"',
+          ]
+        : api === 'anthropic'
+          ? ['"type":"tool_use","id":"call_a"', '"input":{"number":7}', '"type":"tool_result","tool_use_id":"call_a"']
+          : ['"tool_calls":[{"id":"call_a"', '"arguments":"{\\"number\\":7}"', '"role":"tool","tool_call_id":"call_a"']
     for (const part of expected) expect(sent).toContain(part)
   })
 
@@ -69,7 +75,7 @@ describe.each(apis)('%s', (api) => {
     expect((await call(fake, api, { output })).text).toBe('{"ok":true}')
     await call(fake, api, { output, tools })
     const [native, worded] = fake.requests.map(({ body }) => JSON.stringify(body))
-    expect(native).toMatch(/response_format|output_format|output_config|"name":"json"/)
+    expect(native).toMatch(/response_format|output_format|output_config|"name":"json"|"text":\{"format"/)
     expect(native).not.toContain('valid against this JSON Schema')
     expect(worded).toContain('valid against this JSON Schema')
   })
@@ -212,6 +218,30 @@ describe('details of a vendor', () => {
     ])
   })
 
+  it('lets OpenAI keep nothing, and returns its encrypted thoughts with the next call', async () => {
+    const thinking = { text: 'Let me see.', signature: 'ZW5jcnlwdGVk' }
+    const calls = [{ id: 'call_a', name: 'github-get_issue', args: { number: 7 } }]
+    await using fake = await start('openai-responses', [
+      { kind: 'say', thinking, calls },
+      { kind: 'say', text: 'Done.' },
+    ])
+    const model = { model: 'gpt-5.4', tools }
+    const first = await call(fake, 'openai-responses', model)
+    const journaled = JSON.parse(JSON.stringify(first)) as LlmAnswer
+    await call(fake, 'openai-responses', { ...model, messages: conversation(journaled, '{}', false) })
+    expect(fake.requests.map(({ body }) => [body.store, body.include])).toEqual([
+      [false, ['reasoning.encrypted_content']],
+      [false, ['reasoning.encrypted_content']],
+    ])
+    expect(fake.requests[1]?.body.input).toMatchObject([
+      { role: 'developer' },
+      { role: 'user' },
+      { type: 'reasoning', encrypted_content: 'ZW5jcnlwdGVk', summary: [{ text: 'Let me see.' }] },
+      { type: 'function_call', call_id: 'call_a' },
+      { type: 'function_call_output', call_id: 'call_a', output: '{}' },
+    ])
+  })
+
   it('leaves thoughts of another vendor out', async () => {
     const thinking = { text: 'Let me see.', signature: 'c2lnbmF0dXJl' }
     await using claude = await start('anthropic', [{ kind: 'say', thinking, calls: [{ name: 'x', args: {} }] }])
@@ -226,6 +256,8 @@ describe('details of a vendor', () => {
     ['anthropic', 'max_tokens', 'length'],
     ['openai', 'content_filter', 'refusal'],
     ['openai', 'length', 'length'],
+    ['openai-responses', 'content_filter', 'refusal'],
+    ['openai-responses', 'max_output_tokens', 'length'],
     ['openai-compatible', 'content_filter', 'refusal'],
     ['openai-compatible', 'length', 'length'],
   ]
@@ -328,9 +360,9 @@ async function failure(pending: Promise<unknown>): Promise<GuildError> {
   return error
 }
 
-function toolNames(api: Api, fake: Fake): readonly string[] {
+function toolNames(fake: Fake): readonly string[] {
   const offered: { name?: string; function?: { name: string } }[] = fake.requests[0]?.body.tools
-  return offered.map((one) => (api === 'anthropic' ? one.name : one.function?.name) ?? '')
+  return offered.map((one) => one.name ?? one.function?.name ?? '')
 }
 
 /** Everything a log line could show of an error. */

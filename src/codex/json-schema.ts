@@ -1,6 +1,9 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { GuildError, reasonOf } from '../kernel/errors.ts'
 
+/** Compiling the meta-schema takes 50 ms: once, when the first schema comes. */
+let ajv: Ajv2020 | undefined
+
 /** The complaints of a JSON Schema about a value, as `/path text`; empty: it fits. */
 export type JsonSchemaCheck = (value: unknown) => readonly string[]
 
@@ -13,7 +16,9 @@ export function compileJsonSchema(schema: unknown): JsonSchemaCheck {
     throw new GuildError('GUILD_JSON_SCHEMA_INVALID', { why: 'it is not an object' })
   }
   try {
-    const validate = new Ajv2020({ strict: false, allErrors: false, validateFormats: false }).compile(schema)
+    ajv ??= new Ajv2020({ strict: false, validateFormats: false, addUsedSchema: false })
+    const validate = ajv.compile(schema)
+    ajv.removeSchema(schema) // it would keep every version of every schema for ever
     return (value) =>
       validate(value)
         ? []

@@ -65,6 +65,8 @@ export interface DeadLetter {
   readonly id: string
   readonly reason: string
   readonly attempts: number
+  /** The last attempts, oldest first, ten at most. */
+  readonly history?: readonly { readonly attempt: number; readonly at: string; readonly reason: string }[]
   /** The message's own body; for a webhook body that could not be parsed `{headers, bodyBase64}`. */
   readonly body: unknown
 }
@@ -81,9 +83,10 @@ export interface LoggedMessage {
 }
 
 export interface GroupLag {
+  /** as subscribed: a topic or a prefix */
   readonly topic: string
   readonly group: string
-  /** deliverable now and not claimed */
+  /** due and not claimed, also when it waits behind an earlier message of its key */
   readonly ready: number
   readonly inFlight: number
   readonly delayed: number
@@ -95,15 +98,20 @@ export interface GroupLag {
  *
  * - `publish` resolves when the messages are durable, all or none.
  * - A group gets each message at least once: acknowledged when the handler resolves, returned when it rejects, dead-lettered to
- *   `guild.dead` (body: DeadLetter) after `attemptsMax` deliveries. Attempts are counted before the body is looked at.
+ *   `guild.dead` (body: DeadLetter) after `attemptsMax` deliveries. Attempts are counted before the body is looked at. A message of
+ *   `guild.dead` that dies itself is only logged: it stays in the log of the topic.
  * - Consumers of one group compete; groups of one topic are independent. A group exists from its first `consume` (or `ensureGroup`)
  *   on and then misses nothing, also while nobody consumes.
- * - Within a group: order per key; among keys by priority lane, strictly, with ageing (a message gains one lane per 30 s of waiting)
- *   so that nothing starves.
+ * - Within a group: order per key, one message of a key at a time; among keys by priority lane, strictly, with ageing (a message gains
+ *   one lane per 30 s of waiting on those that came later) so that nothing starves.
  * - `consume` resolves once `signal` has aborted and every handler has settled; what was claimed and not begun is returned at once
- *   without counting an attempt. A claim whose consumer died is delivered again within `leaseMs`.
- * - `peek` reads the log, newest first, without touching any group. `replay` delivers the log of a time range again, to one group.
+ *   without counting an attempt, and so is what a handler gives up because its signal aborted. A claim whose consumer died is
+ *   delivered again within `leaseMs`; the handler of a claim that was lost has its signal aborted (GUILD_LEASE_LOST).
+ * - `peek` reads the log, newest first, without touching any group. `replay` delivers the log of a time range (both ends included)
+ *   again, to one group, and returns how many; what the group still has open is not doubled. An unknown group: GUILD_NOT_FOUND.
+ * - `peek`, `replay`, `count` and `trim` take a prefix ending in `*` as well as a topic.
  * - `trim` removes log entries by age, never one that a group has not acknowledged.
+ * - A message that no adapter could carry (not JSON, too large, an id with U+0000) rejects with GUILD_MESSAGE_INVALID.
  * - When the store cannot be reached `publish` rejects with a retryable GuildError; `consume` keeps trying with back-off until aborted.
  */
 export interface Bus extends AsyncDisposable {

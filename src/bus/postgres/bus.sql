@@ -1,0 +1,56 @@
+-- name: publish
+SELECT guild_bus.publish($1, $2::jsonb, $3::text[], $4::timestamptz)
+
+-- name: ensureGroup
+SELECT guild_bus.ensure_group($1, $2, $3, $4::timestamptz) AS id
+
+-- name: claim
+SELECT "position", claim, id, topic, key, lane, body, published_at AS "publishedAt", attempt, next_due_ms AS "nextDueMs"
+FROM guild_bus.claim($1::integer, $2::integer, $3::integer, $4::timestamptz)
+
+-- name: extend
+UPDATE guild_bus.deliveries d SET due_at = guild_bus.time($5::timestamptz) + $4::integer * interval '1 ms'
+FROM unnest($2::bigint[], $3::bigint[]) AS held (message, claim)
+WHERE d.message = held.message AND d.group_id = $1::integer AND d.claim = held.claim
+RETURNING d.message AS "position"
+
+-- name: settle
+SELECT settled, ready FROM guild_bus.settle($1::integer, $2::bigint[], $3::bigint[], $4::jsonb, $5::boolean, $6::timestamptz)
+
+-- name: due
+SELECT g.id FROM unnest($1::integer[]) AS g (id)
+WHERE EXISTS (SELECT 1 FROM guild_bus.deliveries d WHERE d.group_id = g.id AND d.state = 'ready')
+   OR EXISTS (SELECT 1 FROM guild_bus.deliveries d
+              WHERE d.group_id = g.id AND d.state IN ('delayed', 'claimed') AND d.due_at <= guild_bus.time($2::timestamptz))
+
+-- name: peek
+SELECT id AS "position", message_id AS id, topic, key, lane, body::text AS body, published_at AS "publishedAt"
+FROM guild_bus.messages
+WHERE guild_bus.matches($1, topic) AND id < coalesce($2::bigint, 9223372036854775807)
+ORDER BY messages.id DESC LIMIT $3::integer
+
+-- name: replay
+SELECT guild_bus.replay($1, $2, $3::timestamptz, $4::timestamptz, $5::timestamptz) AS count
+
+-- name: lag
+WITH at AS (SELECT guild_bus.time($1::timestamptz) AS now),
+open AS (
+  SELECT d.group_id, d.state IN ('ready', 'blocked') OR d.due_at <= at.now AS due, d.state, d.rank - d.lane * 30000 AS since
+  FROM guild_bus.deliveries d, at
+)
+SELECT g.topic, g.name AS "group",
+  count(*) FILTER (WHERE o.due) AS ready,
+  count(*) FILTER (WHERE NOT o.due AND o.state = 'claimed') AS "inFlight",
+  count(*) FILTER (WHERE NOT o.due AND o.state = 'delayed') AS delayed,
+  greatest(0, coalesce((SELECT (extract(epoch FROM now) * 1000)::bigint FROM at) - min(o.since) FILTER (WHERE o.due), 0)) AS "oldestReadyMs"
+FROM guild_bus.groups g LEFT JOIN open o ON o.group_id = g.id
+GROUP BY g.id ORDER BY g.topic, g.name
+
+-- name: count
+SELECT count(*) AS count FROM guild_bus.messages WHERE guild_bus.matches($1, topic)
+
+-- name: trim
+SELECT guild_bus.trim($1, $2::timestamptz, $3::integer) AS count
+
+-- name: vacuum
+VACUUM (ANALYZE) guild_bus.messages, guild_bus.deliveries

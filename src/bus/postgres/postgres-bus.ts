@@ -1,0 +1,202 @@
+import type { Database, Queryable } from '../../database/database.ts'
+import { statements } from '../../database/statements.ts'
+import { backoffMs } from '../../kernel/backoff.ts'
+import type { Clock } from '../../kernel/clock.ts'
+import { GuildError, reasonOf } from '../../kernel/errors.ts'
+import type { Log } from '../../kernel/log.ts'
+import type { Bus, BusMessage, GroupLag, Handler, LoggedMessage, Subscription } from '../bus.ts'
+import { ConsumerLoop } from '../consumer-loop.ts'
+import { priorityOf, subscriptionOf, toWire } from '../message-rules.ts'
+import { PostgresClaims } from './postgres-claims.ts'
+import { Wakes } from './wakes.ts'
+
+const sql = statements(import.meta.url, './bus.sql', [
+  'publish',
+  'ensureGroup',
+  'claim',
+  'extend',
+  'settle',
+  'due',
+  'peek',
+  'replay',
+  'lag',
+  'count',
+  'trim',
+  'vacuum',
+])
+
+export interface PostgresBusDeps {
+  readonly database: Database
+  readonly clock: Clock
+  readonly log: Log
+  /**
+   * Whose time decides what is due. Default `database`, which all processes share; `clock` is for tests that move time.
+   */
+  readonly time?: 'database' | 'clock'
+}
+
+const channel = 'guild_bus'
+const trimBatch = 5_000
+const openRetry = { baseMs: 100, maxMs: 10_000 }
+
+/**
+ * The bus in schema `guild_bus` of the product's own database (migrations/0004_bus.sql). Publishing, claiming and settling take one
+ * round trip for a whole batch each. The database is not closed with the bus.
+ */
+export class PostgresBus implements Bus {
+  readonly #deps: PostgresBusDeps
+  readonly #wakes: Wakes
+  readonly #closing = new AbortController()
+  readonly #consumers = new Set<Promise<void>>()
+
+  constructor(deps: PostgresBusDeps) {
+    this.#deps = deps
+    const { database, clock, log } = deps
+    this.#wakes = new Wakes({
+      clock,
+      log,
+      listen: (onNotify) => database.listen(channel, onNotify),
+      due: async (groups) =>
+        (await database.query<{ id: number }>(sql.due, [groups, this.#now()])).rows.map((row) => row.id),
+    })
+  }
+
+  async publish(topic: string, messages: readonly BusMessage[]): Promise<void> {
+    await this.publishIn(this.#deps.database, topic, messages)
+  }
+
+  /** Publishes if, and only if, the caller's transaction commits. */
+  async publishIn(tx: Queryable, topic: string, messages: readonly BusMessage[]): Promise<void> {
+    const wire = toWire(topic, messages)
+    if (wire.length === 0) return
+    const meta = wire.map(({ id, key, lane, notBefore }) => ({ id, key, lane, not_before: notBefore }))
+    const bodies = wire.map(({ body }) => body)
+    await tx.query(sql.publish, [topic, JSON.stringify(meta), bodies, this.#now()])
+  }
+
+  async ensureGroup(subscription: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<void> {
+    await this.#groupId(subscription)
+  }
+
+  async consume(subscription: Subscription, handle: Handler, signal: AbortSignal): Promise<void> {
+    const running = this.#consume(subscriptionOf(subscription), handle, AbortSignal.any([signal, this.#closing.signal]))
+    this.#consumers.add(running)
+    try {
+      await running
+    } finally {
+      this.#consumers.delete(running)
+    }
+  }
+
+  async peek(topic: string, { limit, before }: { limit: number; before?: string }): Promise<readonly LoggedMessage[]> {
+    const { rows } = await this.#deps.database.query<PeekRow>(sql.peek, [topic, before ?? null, limit])
+    return rows.map(({ position, id, topic, key, lane, body, publishedAt }) => ({
+      position: String(position),
+      id,
+      topic,
+      key,
+      priority: priorityOf(lane),
+      body: JSON.parse(body) as unknown,
+      publishedAt,
+    }))
+  }
+
+  async replay(range: { topic: string; group: string; from: Date; to: Date }): Promise<number> {
+    const { topic, group, from, to } = range
+    const { rows } = await this.#deps.database.query<{ count: number | null }>(sql.replay, [
+      topic,
+      group,
+      from,
+      to,
+      this.#now(),
+    ])
+    const count = rows[0]?.count ?? null
+    if (count === null) throw new GuildError('GUILD_NOT_FOUND', { what: 'group', id: group })
+    return count
+  }
+
+  async lag(): Promise<readonly GroupLag[]> {
+    return (await this.#deps.database.query<GroupLag>(sql.lag, [this.#now()])).rows
+  }
+
+  async count(topic: string): Promise<number> {
+    return (await this.#deps.database.query<{ count: number }>(sql.count, [topic])).rows[0]?.count ?? 0
+  }
+
+  async trim(topic: string, { olderThan }: { olderThan: Date }): Promise<number> {
+    const { database } = this.#deps
+    let removed = 0
+    for (;;) {
+      const { rows } = await database.query<{ count: number }>(sql.trim, [topic, olderThan, trimBatch])
+      const count = rows[0]?.count ?? 0
+      removed += count
+      if (count < trimBatch) break
+    }
+    // The embedded engine has no autovacuum: without this its indexes would keep every message that ever passed.
+    if (database.kind === 'pglite') await database.query(sql.vacuum)
+    return removed
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    await Promise.all(this.#consumers)
+    await this.#wakes.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #consume(subscription: Required<Subscription>, handle: Handler, signal: AbortSignal): Promise<void> {
+    const { database, clock, log } = this.#deps
+    const groupId = await this.#groupIdAtLast(subscription, signal)
+    if (groupId === undefined) return
+    const { leaseMs } = subscription
+    const store = new PostgresClaims({
+      db: database,
+      sql,
+      groupId,
+      leaseMs,
+      wakes: this.#wakes,
+      now: () => this.#now(),
+    })
+    await new ConsumerLoop({ subscription, store, handle, clock, log }).run(signal)
+  }
+
+  /** @returns undefined when aborted before the store could be reached */
+  async #groupIdAtLast(subscription: Required<Subscription>, signal: AbortSignal): Promise<number | undefined> {
+    const { clock, log } = this.#deps
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        return await this.#groupId(subscription)
+      } catch (error) {
+        const { topic, group } = subscription
+        log.warn({ topic, group, failures: attempt, why: reasonOf(error) }, 'bus not reachable')
+        await clock.sleep(backoffMs(attempt, openRetry, Math.random()), signal)
+      }
+    }
+    return undefined
+  }
+
+  async #groupId({ topic, group, from }: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<number> {
+    const params = [topic, group, from ?? 'earliest', this.#now()]
+    const { rows } = await this.#deps.database.query<{ id: number }>(sql.ensureGroup, params)
+    const id = rows[0]?.id
+    if (id === undefined) throw new GuildError('GUILD_INTERNAL', { why: `the group ${group} was not created` })
+    return id
+  }
+
+  #now(): Date | null {
+    return this.#deps.time === 'clock' ? this.#deps.clock.now() : null
+  }
+}
+
+interface PeekRow {
+  readonly position: number
+  readonly id: string
+  readonly topic: string
+  readonly key: string | null
+  readonly lane: number
+  readonly body: string
+  readonly publishedAt: Date
+}

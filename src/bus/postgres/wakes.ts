@@ -1,0 +1,76 @@
+import type { Clock } from '../../kernel/clock.ts'
+import { reasonOf } from '../../kernel/errors.ts'
+import type { Log } from '../../kernel/log.ts'
+
+export interface WakesDeps {
+  readonly listen: (onNotify: (payload: string) => void) => Promise<() => Promise<void>>
+  /** Which of the groups have something to claim. */
+  readonly due: (groups: readonly number[]) => Promise<readonly number[]>
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const channelGroups = /\d+/g
+/** A safety net only: publishing notifies, and a consumer knows when its next delayed message is due. */
+const pollMs = 2_000
+
+/** One LISTEN and one poll for all consumers of a process. */
+export class Wakes {
+  readonly #deps: WakesDeps
+  readonly #consumers = new Map<number, Set<() => void>>()
+  #watch: { readonly stop: AbortController; readonly ended: Promise<void> } | undefined
+
+  constructor(deps: WakesDeps) {
+    this.#deps = deps
+  }
+
+  add(group: number, wake: () => void): () => void {
+    const wakes = this.#consumers.get(group) ?? new Set()
+    this.#consumers.set(group, wakes.add(wake))
+    if (!this.#watch) {
+      const stop = new AbortController()
+      this.#watch = { stop, ended: this.#run(stop.signal) }
+    }
+    return () => {
+      wakes.delete(wake)
+      if (wakes.size === 0) this.#consumers.delete(group)
+    }
+  }
+
+  wake(groups: Iterable<number>): void {
+    for (const group of groups) for (const wake of this.#consumers.get(group) ?? []) wake()
+  }
+
+  async close(): Promise<void> {
+    this.#watch?.stop.abort()
+    await this.#watch?.ended
+  }
+
+  /** Never rejects. */
+  async #run(signal: AbortSignal): Promise<void> {
+    let stopListening: (() => Promise<void>) | undefined
+    let failing = false
+    while (!signal.aborted) {
+      try {
+        stopListening ??= await this.#deps.listen((payload) => this.#notified(payload))
+        const groups = [...this.#consumers.keys()]
+        if (groups.length > 0) this.wake(await this.#deps.due(groups))
+        failing = false
+      } catch (error) {
+        if (!failing) this.#deps.log.warn({ why: reasonOf(error) }, 'bus cannot look for due messages')
+        failing = true
+      }
+      await this.#deps.clock.sleep(pollMs, signal)
+    }
+    try {
+      await stopListening?.()
+    } catch (error) {
+      this.#deps.log.debug({ why: reasonOf(error) }, 'bus listener ended with its connection')
+    }
+  }
+
+  #notified(payload: string): void {
+    if (payload === '') this.wake([...this.#consumers.keys()])
+    else this.wake((payload.match(channelGroups) ?? []).map(Number))
+  }
+}

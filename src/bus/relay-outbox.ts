@@ -1,0 +1,164 @@
+import { z } from 'zod'
+import type { Database, Queryable } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
+import { backoffMs } from '../kernel/backoff.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { isGuildError, reasonOf } from '../kernel/errors.ts'
+import { priorities } from '../kernel/event.ts'
+import { timeId } from '../kernel/ids.ts'
+import type { Log } from '../kernel/log.ts'
+import { topics } from '../kernel/topics.ts'
+import type { Bus, BusMessage, DeadLetter } from './bus.ts'
+import { priorityOf, toWire } from './message-rules.ts'
+import type { Outbox } from './outbox.ts'
+
+const sql = statements(import.meta.url, './relay-outbox.sql', ['add', 'claim', 'release', 'remove'])
+
+export interface RelayOutboxDeps {
+  readonly database: Database
+  readonly bus: Bus
+  readonly clock: Clock
+  readonly log: Log
+  /** How long a dead relay's rows stay untouched. Default 30 000. */
+  readonly leaseMs?: number
+}
+
+interface Row {
+  readonly id: number
+  readonly topic: string
+  readonly message: unknown
+}
+
+const stored = z.object({
+  id: z.string(),
+  key: z.string().nullable(),
+  lane: z
+    .int()
+    .min(0)
+    .max(priorities.length - 1),
+  notBefore: z.coerce.date().nullable(),
+  // Text within the row: jsonb refuses \u0000 and lone surrogates, which bodies may hold.
+  body: z.string(),
+})
+
+const batchMax = 200
+const pollMs = 2_000
+const retry = { baseMs: 100, maxMs: 10_000 }
+
+/**
+ * For a bus outside the database: rows in `guild_core.outbox`, published after the commit, at least once, in the order added.
+ * Several relays may run; one at a time holds rows, so that they cannot overtake one another.
+ */
+export class RelayOutbox implements Outbox {
+  readonly #deps: RelayOutboxDeps
+  readonly #leaseMs: number
+
+  constructor(deps: RelayOutboxDeps) {
+    this.#deps = deps
+    this.#leaseMs = deps.leaseMs ?? 30_000
+  }
+
+  async add(tx: Queryable, topic: string, messages: readonly BusMessage[]): Promise<void> {
+    const wire = toWire(topic, messages)
+    if (wire.length > 0) await tx.query(sql.add, [topic, JSON.stringify(wire)])
+  }
+
+  async relay(signal: AbortSignal): Promise<void> {
+    const { database, clock, log } = this.#deps
+    let stopListening: (() => Promise<void>) | undefined
+    let wake = Promise.withResolvers<void>()
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        stopListening ??= await database.listen('guild_outbox', () => wake.resolve())
+        wake = Promise.withResolvers()
+        const moved = await this.#relayBatch()
+        failures = 0
+        if (moved === 0) await this.#pause(pollMs, wake.promise, signal)
+      } catch (error) {
+        failures += 1
+        log.warn({ failures, why: reasonOf(error) }, 'outbox not relayed')
+        await clock.sleep(backoffMs(failures, retry, Math.random()), signal)
+      }
+    }
+    try {
+      await stopListening?.()
+    } catch (error) {
+      log.debug({ why: reasonOf(error) }, 'outbox listener ended with its connection')
+    }
+  }
+
+  /** @returns rows that left */
+  async #relayBatch(): Promise<number> {
+    const { database } = this.#deps
+    const { rows } = await database.query<Row>(sql.claim, [batchMax, this.#leaseMs])
+    let open = rows.map((row) => row.id)
+    try {
+      for (const [topic, ofTopic] of Map.groupBy(rows, (row) => row.topic)) {
+        await this.#publish(topic, ofTopic)
+        const gone = new Set(ofTopic.map((row) => row.id))
+        await database.query(sql.remove, [[...gone]])
+        open = open.filter((id) => !gone.has(id))
+      }
+    } catch (error) {
+      // When not even this works the lease lapses by itself.
+      await database.query(sql.release, [open])
+      throw error
+    }
+    return rows.length
+  }
+
+  async #publish(topic: string, rows: readonly Row[]): Promise<void> {
+    const { bus } = this.#deps
+    const messages = rows.map((row) => messageOf(row))
+    try {
+      await bus.publish(topic, messages)
+    } catch (error) {
+      if (!isGuildError(error) || error.retryable) throw error
+      // One that the bus will never take must not hold back the others.
+      for (const message of messages) await this.#publishOrBury(topic, message)
+    }
+  }
+
+  async #publishOrBury(topic: string, message: BusMessage): Promise<void> {
+    const { bus, log } = this.#deps
+    try {
+      await bus.publish(topic, [message])
+    } catch (error) {
+      if (!isGuildError(error) || error.retryable) throw error
+      log.error({ topic, id: message.id, code: error.code }, 'the bus refuses a message for good, buried')
+      await this.#bury(topic, message, error.message)
+    }
+  }
+
+  async #bury(topic: string, { id, body }: BusMessage, reason: string): Promise<void> {
+    const { bus } = this.#deps
+    const letter: DeadLetter = { topic, group: null, id, reason, attempts: 1, body }
+    try {
+      await bus.publish(topics.dead, [{ id, body: letter }])
+    } catch (error) {
+      if (!isGuildError(error) || error.retryable) throw error
+      // What was too large for its topic is too large for the dead letters; the reason must still get there.
+      await bus.publish(topics.dead, [
+        { id: `outbox:${timeId('msg', this.#deps.clock.now().getTime())}`, body: { ...letter, body: null } },
+      ])
+    }
+  }
+
+  async #pause(ms: number, wake: Promise<void>, signal: AbortSignal): Promise<void> {
+    const enough = new AbortController()
+    const slept = this.#deps.clock.sleep(ms, AbortSignal.any([signal, enough.signal]))
+    await Promise.race([wake, slept])
+    enough.abort()
+  }
+}
+
+function messageOf(row: Row): BusMessage {
+  const { id, key, lane, notBefore, body } = stored.parse(row.message)
+  return {
+    id,
+    priority: priorityOf(lane),
+    body: JSON.parse(body) as unknown,
+    ...(key !== null && { key }),
+    ...(notBefore !== null && { notBefore }),
+  }
+}

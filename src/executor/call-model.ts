@@ -1,14 +1,14 @@
 import { canonicalHash } from '../kernel/canonical.ts'
 import { isGuildError, reasonOf, type GuildError } from '../kernel/errors.ts'
-import type { Reservation } from '../ledger/ledger.ts'
-import { inputBound, requirePrice, worstCase } from '../ledger/price.ts'
-import type { LlmAnswer, LlmRequest, LlmUsage, ModelChoice } from '../llm/llm.ts'
-import { type EndReason, type Ending, failed, type Halt } from './ending.ts'
-import { fits, runLimits } from './limits.ts'
+import { inputBound, requirePrice } from '../ledger/price.ts'
+import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
+import { type Ending, failed, type Halt } from './ending.ts'
+import { runLimits } from './limits.ts'
 import { charge, chargeLost, estimatedUsage, partialUsage } from './model-charge.ts'
-import { failuresPerModel, mayHeal, type ModelFailure, type Picked, pickModel } from './model-choice.ts'
+import { mayHeal, type ModelFailure, type Picked, pickModel } from './model-choice.ts'
 import { offerTools } from './offer-tools.ts'
-import { activeMs, free, type Run, spentBy, waitMs } from './run-context.ts'
+import { type Call, currentLimits, type Refusal, reserveCall } from './reserve-call.ts'
+import { activeMs, free, type Run, waitMs } from './run-context.ts'
 import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
 import { agentFacts, contextFacts, type NextCall, systemText, transcript, turnsOf } from './transcript.ts'
 
@@ -22,29 +22,14 @@ export interface CallPlan {
 
 export type Called =
   /** The journal has grown: by an answer, or by a failure that another attempt may make good. */
-  | { readonly kind: 'called' }
-  /** There is no room for this call. */
-  | { readonly kind: 'refused'; readonly reason: EndReason; readonly detail: string }
-  | Halt
+  { readonly kind: 'called' } | Refusal | Halt
 
-interface Call {
-  readonly request: LlmRequest
-  readonly meant: ModelRequest
-  readonly intent: Step
-}
 type LlmFailure =
   Pick<GuildError, 'code' | 'message' | 'retryAfterMs'> | { code: 'DEADLINE'; message: string; retryAfterMs?: number }
 
-const reservationMs = 600_000
 const closingTokensMax = 1_000
 const trimsMax = 3
 const overflow = 'GUILD_LLM_CONTEXT_OVERFLOW'
-const budgetReasons = {
-  organization: 'BUDGET_ORG',
-  chapter: 'BUDGET_CHAPTER',
-  agent: 'BUDGET_AGENT',
-  run: 'BUDGET_RUN',
-} as const
 
 /**
  * 3. Call the model, once: reserve and journal the intent, call, then settle and journal the answer, each side in one transaction. A
@@ -58,7 +43,7 @@ export async function callModel(run: Run, seq: number, plan: CallPlan): Promise<
   noteSkipped(run, seq, picked)
   const call = await prepare(run, seq, picked.choice, plan, failures)
   if (free(picked.choice.provider)) return answer(run, call)
-  const reserved = await reserve(run, call)
+  const reserved = await reserveCall(run, call)
   return reserved.kind === 'refused' ? reserved : answer(run, reserved.call)
 }
 
@@ -71,7 +56,7 @@ function failuresAt({ journal }: Run, seq: number): readonly ModelFailure[] {
 
 function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: boolean): Picked {
   const { agent, snapshot, deps, journal } = run
-  const limits = deps.limitsFor(snapshot, agent, run.chapter, journal.invocation.id)
+  const limits = currentLimits(run)
   const prefer = agent.manifest.spec.model.prefer.filter((alias) => !rulesOnly || alias === 'rules')
   const candidates = prefer.map((alias) => {
     const choice = deps.models.choose(snapshot, alias)
@@ -160,53 +145,6 @@ async function prepare(
   return { request: { provider, model, ...sent, facts }, meant, intent }
 }
 
-/** T1: the worst case from every budget, and the intent. A normal call leaves the landing reserve untouched. */
-async function reserve(
-  run: Run,
-  call: Call,
-): Promise<{ readonly kind: 'reserved'; readonly call: Call } | Extract<Called, { kind: 'refused' }>> {
-  const { deps, journal, agent, snapshot, chapter } = run
-  const { request, meant, intent } = call
-  const worst = worstCase(meant.inputTokens, request.maxOutputTokens, meant.price)
-  const limits = runLimits(agent.manifest.spec.limits)
-  if (!meant.closing && !fits(worst.tokens, worst.costMicros, spentBy(run), limits)) {
-    const detail = `the next call may take ${worst.tokens} tokens, and ${spentBy(run).tokens} of ${limits.tokens} are used`
-    return { kind: 'refused', reason: 'BUDGET_RUN', detail }
-  }
-  const { id, lease_epoch } = journal.invocation
-  const now = deps.clock.now()
-  let reservation: Reservation | null = null
-  let reserved: Call = call
-  await journal.transact(async (tx) => {
-    reservation = await deps.ledger.reserve(tx, {
-      invocationId: id,
-      stepSeq: intent.seq,
-      attempt: intent.attempt,
-      leaseEpoch: lease_epoch,
-      owner: deps.owner,
-      tokens: worst.tokens,
-      costMicros: worst.costMicros,
-      limits: deps.limitsFor(snapshot, agent, chapter, id),
-      at: now,
-      expiresAt: new Date(now.getTime() + reservationMs),
-    })
-    if (reservation.kind === 'refused') return {}
-    const kept: ModelRequest = { ...meant, reservation: reservation.id }
-    reserved = { request, meant: kept, intent: { ...intent, request: storable(kept) } }
-    return { steps: [reserved.intent] }
-  })
-  return refusalOf(run, reservation) ?? { kind: 'reserved', call: reserved }
-}
-
-function refusalOf({ journal }: Run, reservation: Reservation | null): Extract<Called, { kind: 'refused' }> | null {
-  if (reservation?.kind !== 'refused') return null
-  const { limit, dimension, left, need } = reservation
-  const unit = dimension === 'tokens' ? 'tokens' : 'micro-USD'
-  const detail = `the ${limit.kind} budget of ${limit.entityType} ${limit.entityId} has ${left} ${unit} left, the next call may take ${need}`
-  journal.note({ stage: 'budget', outcome: 'REFUSED', reason: detail })
-  return { kind: 'refused', reason: budgetReasons[limit.entityType], detail }
-}
-
 /** The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. */
 async function answer(run: Run, call: Call): Promise<Called> {
   const { deps, journal, agent } = run
@@ -254,7 +192,7 @@ async function fail(run: Run, call: Call, failure: LlmFailure, reported: Partial
   const begun = code === 'DEADLINE' || code === 'GUILD_LLM_TIMEOUT'
   const usage = reported ? partialUsage(reported) : begun ? estimatedUsage(call.meant) : null
   const paid = usage && charge(call.meant, usage, null, true)
-  const request = storable<Record<string, never>>({ ...call.meant, code })
+  const request = storable({ ...call.meant, code })
   const step: Step = { ...call.intent, status: 'FAILED', request, error: message, finished_at: journal.at }
   await journal.transact(async (tx) => {
     if (paid) await paid.settle(run, tx)
@@ -263,13 +201,14 @@ async function fail(run: Run, call: Call, failure: LlmFailure, reported: Partial
   })
   if (code === 'GUILD_LLM_REFUSED') return { kind: 'end', ending: refused(message) }
   if (!mayHeal(code)) return { kind: 'called' }
-  const healing = failuresAt(run, call.intent.seq).filter((made) => mayHeal(made.code)).length
-  const ending = failed('PROVIDER', message)
-  // Another model is asked at once; the same one again only after a while.
-  const picked = pick(run, failuresAt(run, call.intent.seq), false)
+  const failures = failuresAt(run, call.intent.seq)
+  const picked = pick(run, failures, false)
   if (picked.kind === 'none') return { kind: 'end', ending: failed('PROVIDER', picked.why) }
-  if (picked.choice.alias !== call.meant.alias && healing % failuresPerModel === 0) return { kind: 'called' }
-  return { kind: 'wait', delayMs: waitMs(deps, healing, failure.retryAfterMs), reason: message, ending }
+  // Another model is asked at once; the same one again only after a while.
+  if (picked.choice.alias !== call.meant.alias) return { kind: 'called' }
+  const healing = failures.filter((made) => mayHeal(made.code)).length
+  const delayMs = waitMs(deps, healing, failure.retryAfterMs)
+  return { kind: 'wait', delayMs, reason: message, ending: failed('PROVIDER', message) }
 }
 
 export function refused(message: string): Ending {
@@ -316,8 +255,8 @@ function normalized({ journal }: Run, { intent }: Call, { opaque, ...result }: L
   const toolCalls = result.toolCalls.map(({ id, name, args }, index) => ({
     id: usable ? id : `call-${intent.seq}-${index + 1}`,
     name,
-    args: storable<null>(args ?? null),
+    args: args ?? null,
   }))
   const { text, stop, provider, model } = result
-  return storable({ text, stop, provider, model, toolCalls, opaque: usable ? (opaque ?? null) : null })
+  return read.answer({ text, stop, provider, model, toolCalls, opaque: usable ? (opaque ?? null) : null })
 }

@@ -140,11 +140,17 @@ function withheld(run: Run, step: Step, integrity: ToolResponse['integrity']): S
 
 function stepOf({ journal }: Run, { seq, call }: PendingCall, name: string): Step {
   const { args } = call
-  const request = storable<Record<string, never>>({ tool: name, args })
+  const request = storable({ tool: name, args })
   const attempt = journal.nextAttempt(seq)
   return aStep({
-    ...{ seq, attempt, kind: 'tool_read', name, status: 'DONE', started_at: journal.at },
-    ...{ request, request_hash: requestHash(call.name, args) },
+    seq,
+    attempt,
+    kind: 'tool_read',
+    name,
+    status: 'DONE',
+    started_at: journal.at,
+    request,
+    request_hash: requestHash(call.name, args),
   })
 }
 

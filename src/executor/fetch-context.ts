@@ -72,9 +72,10 @@ async function fetchItem(run: Run, item: ContextItem, seq: number): Promise<Step
   if (item.when !== undefined && !wanted(run, item, facts)) {
     return aStep({ ...step, status: 'DONE', response: { ...unread('skipped'), why: `not needed: ${item.when}` } })
   }
-  let request: { readonly tool: string; readonly args: JsonValue } = { tool: item.tool, args: null }
+  let request: JsonValue = { tool: item.tool, args: null }
   try {
-    const args = renderTemplate(item.args, facts).value
+    const { value: args, missing } = renderTemplate(item.args, facts)
+    if (missing.length > 0) throw new Error(`its arguments name what is not there: ${missing.join(', ')}`)
     request = storable({ tool: item.tool, args })
     const hash = canonicalHash(request)
     const result = await run.tools.read(item.tool, asObject(args), durationMs(item.timeout), run.signal)
@@ -82,7 +83,7 @@ async function fetchItem(run: Run, item: ContextItem, seq: number): Promise<Step
     if (result.isError) throw new Error(result.text || `${item.tool} answered with an error`)
     const text = cutToTokens(result.text || JSON.stringify(result.data), item.maxTokens).text
     const { integrity } = result
-    const response = storable<ContextResponse>(
+    const response = storable(
       trustedEnough(integrity, run.agent.manifest.spec.trust.minIntegrity)
         ? { outcome: 'read', text, data: result.data ?? null, integrity, why: null }
         : { ...unread('withheld'), integrity, why: `its author is ${integrity}` },
@@ -109,7 +110,7 @@ function codexFile(run: Run, item: Extract<ContextItem, { codex: string }>): Par
     integrity: 'verified', // reviewed and merged
     why: null,
   }
-  return { response: storable<ContextResponse>(response) }
+  return { response: storable(response) }
 }
 
 /** A condition that cannot be evaluated counts as false, and says so. */

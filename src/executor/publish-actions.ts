@@ -84,10 +84,16 @@ function actionStep({ journal }: Run, seq: number, call: LlmToolCall, receipt: A
     actionId,
     accepted: accepted.has(status),
   }
-  const args = storable<null>(call.args)
+  const args = storable(call.args)
   return aStep({
-    ...{ seq, attempt: journal.nextAttempt(seq), kind: 'action', name: call.name, status: 'DONE' },
-    ...{ request: { type: call.name, args }, request_hash: canonicalHash({ name: call.name, args }) },
-    ...{ response: storable(response), started_at: journal.at },
+    seq,
+    attempt: journal.nextAttempt(seq),
+    kind: 'action',
+    name: call.name,
+    status: 'DONE',
+    request: { type: call.name, args },
+    request_hash: canonicalHash({ name: call.name, args }),
+    response: storable(response),
+    started_at: journal.at,
   })
 }

@@ -156,7 +156,7 @@ async function halt(
     const maxWaitMs = durationMs(agent?.manifest.spec.limits.maxWait ?? '24h')
     if (journal.invocation.waited_ms + delayMs <= maxWaitMs) {
       journal.note({ stage: 'run', outcome: 'WAITING_RATE', reason: `waits ${Math.ceil(delayMs / 1000)} s: ${reason}` })
-      await journal.write({ row: { state: 'WAITING_RATE', wait_ms: delayMs } })
+      await journal.write({ row: { state: 'WAITING_RATE', detail: reason, wait_ms: delayMs } })
       return { kind: 'waiting', delayMs, reason }
     }
   }

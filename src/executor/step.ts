@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { integrities } from '../kernel/event.ts'
-import type { JsonObject, JsonValue } from '../kernel/json.ts'
+import type { JsonValue } from '../kernel/json.ts'
 import { endReasons } from './ending.ts'
 
 /** One line of the journal, `run_steps`. Of the attempts at one `seq` at most one is DONE, and then it is only read. */
@@ -116,6 +116,7 @@ const toolResponse = z.object({
 export type ToolResponse = z.infer<typeof toolResponse>
 
 export const read = {
+  answer: (value: unknown): ModelResponse => modelResponse.parse(storable(value)),
   context: (step: Step): ContextResponse => contextResponse.parse(step.response),
   modelRequest: (step: Step): ModelRequest => modelRequest.parse(step.request),
   modelResponse: (step: Step): ModelResponse => modelResponse.parse(step.response),
@@ -148,8 +149,8 @@ export function readSteps(value: unknown): readonly Step[] {
  * A value as a row can hold it. PostgreSQL's jsonb takes neither U+0000 nor a lone surrogate, and text of models and tools contains
  * both now and then; the replacement character takes their place, once, before anything is hashed or stored.
  */
-export function storable<T extends JsonValue | JsonObject>(value: unknown): T {
-  return JSON.parse(storableText(value)) as T // what JSON.stringify wrote is JSON
+export function storable(value: unknown): JsonValue {
+  return JSON.parse(storableText(value)) as JsonValue // what JSON.stringify wrote is JSON
 }
 
 export function storableText(value: unknown): string {

@@ -113,16 +113,17 @@ function opening(journal: Journal, event: GuildEvent, agent: CompiledAgent, trim
     const item = items.get(step.name)
     if (step.kind !== 'context' || !item) return []
     if (trim > 0 && !item.required) return [`Context ${step.name} was left out: it did not fit.`]
-    return contextText(step, Math.ceil(item.maxTokens * share))
+    return contextText(step, share === 1 ? null : Math.ceil(item.maxTokens * share))
   })
   return [...context, eventText(event, agent, Math.ceil(eventTokensMax * share))].join('\n\n')
 }
 
-function contextText(step: Step, tokensMax: number): readonly string[] {
+/** @param tokensMax null: as it was cut when it was read */
+function contextText(step: Step, tokensMax: number | null): readonly string[] {
   const { outcome, text, integrity } = read.context(step)
   switch (outcome) {
     case 'read':
-      return [fence(`context ${step.name}`, integrity, cutToTokens(text, tokensMax).text)]
+      return [fence(`context ${step.name}`, integrity, tokensMax === null ? text : cutToTokens(text, tokensMax).text)]
     case 'withheld':
       return [`Context ${step.name} is withheld: its author is ${integrity}, which this agent does not read.`]
     case 'unavailable':

@@ -1,11 +1,11 @@
-import fc from 'fast-check'
+import { assert, constantFrom, property, string } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { cutToTokens, fence, leastTrusted, reveal, trustedEnough } from './context-guard.ts'
 
 describe('fence', () => {
   it('cannot be closed by the text inside, whatever it says', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom('⟦', '⟧', 'end ', 'data ', 'a', '\n', '0') }), (text) => {
+    assert(
+      property(string({ unit: constantFrom('⟦', '⟧', 'end ', 'data ', 'a', '\n', '0') }), (text) => {
         const lines = fence('event', 'public', text).split('\n')
         const marks = lines.filter((line) => /[⟦⟧]/.test(line))
         expect(marks).toEqual([lines[0], lines.at(-1)])

@@ -1,5 +1,5 @@
 // Publish → acknowledge through the bus on one database; prints one line per case.
-// npx vitest cannot run this; use: DATABASE_URL=… node bench/bus.ts   (without DATABASE_URL: the embedded database, in memory)
+// Run: npx node bench/bus.ts, with DATABASE_URL for a server (an empty database), without for the embedded one in memory.
 import { PostgresBus } from '../src/bus/postgres/postgres-bus.ts'
 import type { MigratableDatabase } from '../src/database/database.ts'
 import { loadMigrations, migrate } from '../src/database/migrate.ts'

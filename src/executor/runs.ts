@@ -80,7 +80,7 @@ export interface RunStep {
 }
 
 export interface RunFilter {
-  /** 1 to 200 */
+  /** 1 to 500 */
   readonly limit: number
   /** id of the last run of the page before */
   readonly before?: string | undefined
@@ -91,7 +91,7 @@ export interface RunFilter {
 /** Newest first. */
 export async function listRuns(db: Queryable, filter: RunFilter): Promise<readonly RunRow[]> {
   const { limit, before, state, agent } = filter
-  const most = Math.min(200, Math.max(1, limit))
+  const most = Math.min(500, Math.max(1, limit))
   const { rows } = await db.query<RunRow>(sql.listRuns, [state ?? null, agent ?? null, before ?? null, most])
   return rows
 }

@@ -54,7 +54,7 @@ const sdkHomes: Readonly<Record<string, readonly string[]>> = {
   ajv: ['codex'],
   semver: ['codex'],
   yaml: ['codex'],
-  fastify: ['http', 'gateway', 'sandbox'],
+  fastify: ['http', 'gateway', 'sandbox', 'processes'],
   '@fastify/helmet': ['http'],
   '@fastify/swagger': ['http'],
   'fastify-type-provider-zod': ['http'],

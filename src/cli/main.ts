@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { loadSettings, type Settings } from '../config/settings.ts'
 import { isGuildError, reasonOf } from '../kernel/errors.ts'
 import { RemoteError } from './client.ts'
+import { version } from './version.ts'
 import { paint } from './print.ts'
 import { actionsCommands } from './commands/actions.ts'
 import { agentsCommand } from './commands/agents.ts'
@@ -93,11 +93,6 @@ function contextOf(program: Command): Context {
     json,
     show: (value, human) => process.stdout.write(`${json ? JSON.stringify(value, null, 2) : human()}\n`),
   }
-}
-
-export function version(): string {
-  const file = new URL('../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
 }
 
 const firstSteps = `

@@ -69,14 +69,15 @@ export function apiRoutes({
 }) {
   return async (plain: FastifyInstance): Promise<void> => {
     const app = plain.withTypeProvider<ZodTypeProvider>()
-    readRoutes(app, api)
+    lineRoutes(app, api)
+    lookRoutes(app, api)
     deskRoutes(app, api)
     trustRoutes(app, api, status)
     keyRoutes(app, keys)
   }
 }
 
-function readRoutes(plain: FastifyInstance, api: Api): void {
+function lineRoutes(plain: FastifyInstance, api: Api): void {
   const app = plain.withTypeProvider<ZodTypeProvider>()
   const viewer = { config: { role: 'viewer' as const } }
   app.get(
@@ -137,6 +138,11 @@ function readRoutes(plain: FastifyInstance, api: Api): void {
     },
     (request) => found(api.action(request.params.id), 'action', request.params.id),
   )
+}
+
+function lookRoutes(plain: FastifyInstance, api: Api): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>()
+  const viewer = { config: { role: 'viewer' as const } }
   app.get(
     '/agents',
     {

@@ -1,6 +1,6 @@
 import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
-import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import { fastify, LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
 import { GuildError } from '../kernel/errors.ts'
 import { type Api, apiRoutes, guard } from './api.ts'
@@ -34,7 +34,7 @@ const apiBodyBytesMax = 1024 * 1024
 export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
   const app = fastify({
     loggerInstance: deps.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: apiBodyBytesMax,
     requestTimeout: 30_000,
     forceCloseConnections: true,

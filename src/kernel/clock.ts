@@ -11,8 +11,10 @@ export const systemClock: Clock = {
   now: () => new Date(),
   async sleep(ms, signal) {
     if (signal?.aborted) return
+    // Beyond 2^31-1 ms Node fires at once; a past instant is due now.
+    const waitMs = Math.min(Math.max(0, ms), 2 ** 31 - 1)
     try {
-      await delay(ms, undefined, { ...(signal && { signal }) })
+      await delay(waitMs, undefined, { ...(signal && { signal }) })
     } catch (error) {
       if (!signal?.aborted) throw error
     }

@@ -23,6 +23,7 @@ import { openBus } from './open-bus.ts'
 import { openDatabase } from './open-database.ts'
 import { type Role, roles } from './roles.ts'
 import { runServices } from './run-services.ts'
+import { takeOver } from './take-over.ts'
 
 export interface GuildOptions {
   readonly settings: Settings
@@ -68,6 +69,10 @@ export class Guild implements AsyncDisposable {
     const { settings, log } = options
     const opened = opening.use(await openDatabase(settings))
     const database = opened.db
+    if (database.kind === 'pglite' && options.roles.length > 0) {
+      const leases = await takeOver(database)
+      if (leases > 0) log.info({ leases }, 'took over from a process that died')
+    }
     const { bus, outbox } = openBus(settings, database, systemClock, log)
     opening.use(bus)
     const codex = await GitCodex.open({

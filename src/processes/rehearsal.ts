@@ -64,7 +64,8 @@ export class Rehearsal implements AsyncDisposable {
       live: [...live],
       databaseUrl: undefined,
       url: undefined,
-      logLevel: given.logLevel === 'info' ? 'warn' : given.logLevel,
+      // What is refused on purpose is part of the story, not of the log.
+      logLevel: given.logLevel === 'info' ? 'error' : given.logLevel,
       githubApiUrl: sandbox.url,
       githubToken: new Secret(sandboxToken),
       githubWebhookSecrets: [new Secret(secret)],

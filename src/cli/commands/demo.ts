@@ -5,7 +5,7 @@ import { prepareDay, ReplayDay } from '../demo/replay-day.ts'
 import { readBack } from '../demo/read-back.ts'
 import { openClientAt } from '../client.ts'
 import type { CommandModule, Context } from '../main.ts'
-import { version } from '../main.ts'
+import { version } from '../version.ts'
 import { paint } from '../print.ts'
 
 export const demoCommand: CommandModule = (program, context) => {

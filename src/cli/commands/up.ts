@@ -1,5 +1,5 @@
 import type { CommandModule, Context } from '../main.ts'
-import { version } from '../main.ts'
+import { version } from '../version.ts'
 import { sentence } from '../follow.ts'
 import { facts, paint } from '../print.ts'
 import { type Serving, serve } from '../../processes/serve.ts'

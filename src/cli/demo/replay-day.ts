@@ -5,7 +5,7 @@ import type { DeliveryAnswer } from '../../sandbox/deliver.ts'
 import { day, dayPullFiles, type Scene } from '../../sandbox/day/day.ts'
 import type { Client } from '../client.ts'
 import { ms, paint, plural, state } from '../print.ts'
-import { story } from '../story.ts'
+import { hops } from '../story.ts'
 
 const settleMs = 40_000
 
@@ -81,13 +81,13 @@ export class ReplayDay {
   #refused({ status, body, durationMs }: DeliveryAnswer): void {
     const { error } = body as { error?: { code?: string; message?: string } }
     this.#say(
-      `  gateway  ${paint.red(String(status))} in ${ms(durationMs)}  ${error?.code ?? ''}: ${error?.message ?? ''}. Nothing was stored.`,
+      `      0 ms  ${paint.dim('gateway   ')}  ${paint.red(String(status))} in ${ms(durationMs)}  ${error?.code ?? ''}: ${error?.message ?? ''}. Nothing was stored.`,
     )
   }
 
   #broken({ status, durationMs, delivery }: DeliveryAnswer): void {
     this.#say(
-      `  gateway  ${paint.yellow(String(status))} in ${ms(durationMs)}  kept as a dead letter, because sending it again could not mend it`,
+      `      0 ms  ${paint.dim('gateway   ')}  ${paint.yellow(String(status))} in ${ms(durationMs)}  kept as a dead letter, because sending it again could not mend it`,
     )
     this.#say(paint.dim(`  delivery ${delivery}; guild dead lists it with its body`))
   }
@@ -105,7 +105,7 @@ export class ReplayDay {
     this.#received += ids.length
     const slowest = Math.max(...answers.map((answer) => answer.durationMs))
     this.#say(
-      `  gateway  ${answers.filter(({ status }) => status === 202).length} of ${answers.length} accepted in ${ms(took)}, the slowest answer after ${ms(slowest)}`,
+      `      0 ms  ${paint.dim('gateway   ')}  ${answers.filter(({ status }) => status === 202).length} of ${answers.length} accepted in ${ms(took)}, the slowest answer after ${ms(slowest)}`,
     )
     await this.#rehearsal.settled(this.#received, settleMs)
     const stories = await Promise.all([...new Set(ids)].map((id) => this.#why(id)))
@@ -120,20 +120,13 @@ export class ReplayDay {
     const ids = idsOf(answer)
     this.#received += ids.length
     this.#say(
-      `  gateway  ${paint.green(String(answer.status))} in ${ms(answer.durationMs)}  ${event}, signature valid, delivery ${answer.delivery} → ${plural(ids.length, 'event')}`,
+      `      0 ms  ${paint.dim('gateway   ')}  ${paint.green(String(answer.status))} in ${ms(answer.durationMs)}  ${event}, signature valid, delivery ${answer.delivery} → ${plural(ids.length, 'event')}`,
     )
     return ids
   }
 
   async #tell(id: string): Promise<void> {
-    const text = story(await this.#why(id))
-    this.#say(
-      text
-        .split('\n')
-        .filter((line) => line.trim() !== '')
-        .map((line) => `  ${line}`)
-        .join('\n'),
-    )
+    this.#say(hops(await this.#why(id)))
   }
 
   async #why(id: string): Promise<StoryRow> {

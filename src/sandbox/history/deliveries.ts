@@ -28,7 +28,7 @@ const zeros = '0'.repeat(40)
  * away a forced `push`. Nothing is invented beyond ids: what Git does not know (reviews, labels, CI) is not sent.
  */
 export function historyDeliveries(history: History): readonly HistoryDelivery[] {
-  const shape = shapes(history)
+  const shape = new Shapes(history)
   const changes = history.commits.flatMap((commit) => {
     const pull = pullOf(commit)
     const pushed = shape.push(commit.parents[0] ?? zeros, commit.sha, [commit], false, commit)
@@ -42,7 +42,7 @@ export function historyDeliveries(history: History): readonly HistoryDelivery[] 
 
 /** The newest changes, newest first, each as a pull request opened now: what `guild try` offers until one needs a decision. */
 export function newestAsPulls(history: History, now: Date): readonly HistoryDelivery[] {
-  const shape = shapes(history)
+  const shape = new Shapes(history)
   const first = highestNumber(history) + 1
   const changes = [...history.commits].reverse().filter((commit) => commit.files.length > 0)
   return changes.map((commit, at) =>
@@ -59,77 +59,79 @@ export function pullOf(commit: HistoryCommit): HistoryPull | null {
   return { number: inferredNumber(commit.sha), commit, recorded: false }
 }
 
-function shapes(history: History) {
-  const [owner = 'local', name = 'repository'] = history.repository.split('/')
-  const html = `https://github.com/${history.repository}`
-  const repository = {
-    id: numeric(history.repository),
-    node_id: `R_${numeric(history.repository)}`,
-    name,
-    full_name: history.repository,
-    private: true,
-    html_url: html,
-    url: `https://api.github.com/repos/${history.repository}`,
-    default_branch: history.branch,
-    owner: { login: owner, id: numeric(owner), type: 'Organization' },
+/** GitHub's bodies for one repository. */
+class Shapes {
+  readonly #history: History
+  readonly #html: string
+  readonly #repository: JsonObject & { readonly url: string }
+
+  constructor(history: History) {
+    const [owner = 'local', name = 'repository'] = history.repository.split('/')
+    this.#history = history
+    this.#html = `https://github.com/${history.repository}`
+    this.#repository = {
+      id: numeric(history.repository),
+      node_id: `R_${numeric(history.repository)}`,
+      name,
+      full_name: history.repository,
+      private: true,
+      html_url: this.#html,
+      url: `https://api.github.com/repos/${history.repository}`,
+      default_branch: history.branch,
+      owner: { login: owner, id: numeric(owner), type: 'Organization' },
+    }
   }
 
-  function pullRequest(action: 'opened' | 'closed', pull: HistoryPull): HistoryDelivery {
+  pullRequest(action: 'opened' | 'closed', pull: HistoryPull): HistoryDelivery {
     const { commit, number } = pull
     const closed = action === 'closed'
     // Git does not keep when a pull request was opened; a minute before its merge keeps the order.
     const at = closed ? commit.at : new Date(commit.at.getTime() - 60_000)
-    const title = titleOf(commit)
+    const verb = closed ? 'merged' : 'opened'
+    const body = {
+      action,
+      number,
+      repository: this.#repository,
+      sender: person(commit),
+      pull_request: this.#pull(pull, at, closed),
+    }
+    return { event: 'pull_request', at, story: `pull request #${number} ${verb}: ${titleOf(commit)}`, pull, body }
+  }
+
+  #pull({ commit, number }: HistoryPull, at: Date, closed: boolean): JsonObject {
     const user = person(commit)
-    const branch =
-      /^Merge pull request #\d+ from [^/\s]+\/(\S+)/.exec(commit.subject)?.[1] ??
-      /^Merge branch '([^']+)'/.exec(commit.subject)?.[1]
+    const mergedAt = closed ? commit.at.toISOString() : null
+    const repo = this.#repository
     return {
-      event: 'pull_request',
-      at,
-      story: `pull request #${number} ${closed ? 'merged' : 'opened'}: ${title}`,
-      pull,
-      body: {
-        action,
-        number,
-        repository,
-        sender: user,
-        pull_request: {
-          id: numeric(`${history.repository}#${number}`),
-          node_id: `PR_${number}`,
-          number,
-          state: closed ? 'closed' : 'open',
-          title,
-          body: commit.body,
-          html_url: `${html}/pull/${number}`,
-          url: `${repository.url}/pulls/${number}`,
-          user,
-          author_association: 'MEMBER',
-          draft: false,
-          merged: closed,
-          merged_at: closed ? commit.at.toISOString() : null,
-          merged_by: closed ? user : null,
-          merge_commit_sha: closed ? commit.sha : null,
-          closed_at: closed ? commit.at.toISOString() : null,
-          created_at: at.toISOString(),
-          updated_at: at.toISOString(),
-          labels: [],
-          head: {
-            ref: branch ?? `change-${commit.sha.slice(0, 7)}`,
-            sha: commit.parents[1] ?? commit.sha,
-            repo: repository,
-          },
-          base: { ref: history.branch, sha: commit.parents[0] ?? zeros, repo: repository },
-          additions: sum(commit, 'additions'),
-          deletions: sum(commit, 'deletions'),
-          changed_files: commit.files.length,
-          commits: 1,
-        },
-      },
+      id: numeric(`${this.#history.repository}#${number}`),
+      node_id: `PR_${number}`,
+      number,
+      state: closed ? 'closed' : 'open',
+      title: titleOf(commit),
+      body: commit.body,
+      html_url: `${this.#html}/pull/${number}`,
+      url: `${repo.url}/pulls/${number}`,
+      user,
+      author_association: 'MEMBER',
+      draft: false,
+      merged: closed,
+      merged_at: mergedAt,
+      merged_by: closed ? user : null,
+      merge_commit_sha: closed ? commit.sha : null,
+      closed_at: mergedAt,
+      created_at: at.toISOString(),
+      updated_at: at.toISOString(),
+      labels: [],
+      head: { ref: branchOf(commit), sha: commit.parents[1] ?? commit.sha, repo },
+      base: { ref: this.#history.branch, sha: commit.parents[0] ?? zeros, repo },
+      additions: sum(commit, 'additions'),
+      deletions: sum(commit, 'deletions'),
+      changed_files: commit.files.length,
+      commits: 1,
     }
   }
 
-  function push(
+  push(
     before: string,
     after: string,
     commits: readonly HistoryCommit[],
@@ -137,58 +139,58 @@ function shapes(history: History) {
     by: HistoryCommit,
   ): HistoryDelivery {
     const user = person(by)
+    const { branch } = this.#history
     return {
       event: 'push',
       at: by.at,
-      story: `${forced ? 'forced push' : 'push'} to ${history.branch}: ${by.subject}`,
+      story: `${forced ? 'forced push' : 'push'} to ${branch}: ${by.subject}`,
       pull: null,
       body: {
-        ref: `refs/heads/${history.branch}`,
+        ref: `refs/heads/${branch}`,
         before,
         after,
         created: before === zeros,
         deleted: false,
         forced,
         base_ref: null,
-        compare: `${html}/compare/${before.slice(0, 12)}...${after.slice(0, 12)}`,
-        commits: commits.map((commit) => commitBody(commit, html)),
-        head_commit: commitBody(by, html),
-        repository,
+        compare: `${this.#html}/compare/${before.slice(0, 12)}...${after.slice(0, 12)}`,
+        commits: commits.map((commit) => commitBody(commit, this.#html)),
+        head_commit: commitBody(by, this.#html),
+        repository: this.#repository,
         pusher: { name: user.login, email: by.email },
         sender: user,
       },
     }
   }
 
-  return {
-    pullRequest,
-    push,
-    forcedPush(update: History['forced'][number]): HistoryDelivery {
-      const last = history.commits.at(-1)
-      const known = history.commits.find((commit) => commit.sha === update.after)
-      const by = { ...(known ?? last ?? emptyCommit(update.after)), at: update.at }
-      return push(update.before, update.after, known ? [known] : [], true, by)
-    },
-    tag(tag: History['tags'][number]): HistoryDelivery {
-      const by =
-        history.commits.find((commit) => commit.sha === tag.sha) ?? history.commits.at(-1) ?? emptyCommit(tag.sha)
-      return {
-        event: 'create',
-        at: tag.at,
-        story: `tag ${tag.name}`,
-        pull: null,
-        body: {
-          ref: tag.name,
-          ref_type: 'tag',
-          master_branch: history.branch,
-          description: null,
-          pusher_type: 'user',
-          repository,
-          sender: person(by),
-        },
-      }
-    },
+  forcedPush(update: History['forced'][number]): HistoryDelivery {
+    const { commits } = this.#history
+    const known = commits.find((commit) => commit.sha === update.after)
+    const by = { ...(known ?? commits.at(-1) ?? emptyCommit(update.after)), at: update.at }
+    return this.push(update.before, update.after, known ? [known] : [], true, by)
   }
+
+  tag(tag: History['tags'][number]): HistoryDelivery {
+    const { commits, branch } = this.#history
+    const by = commits.find((commit) => commit.sha === tag.sha) ?? commits.at(-1) ?? emptyCommit(tag.sha)
+    const body = {
+      ref: tag.name,
+      ref_type: 'tag',
+      master_branch: branch,
+      description: null,
+      pusher_type: 'user',
+      repository: this.#repository,
+      sender: person(by),
+    }
+    return { event: 'create', at: tag.at, story: `tag ${tag.name}`, pull: null, body }
+  }
+}
+
+function branchOf(commit: HistoryCommit): string {
+  const named =
+    /^Merge pull request #\d+ from [^/\s]+\/(\S+)/.exec(commit.subject) ??
+    /^Merge branch '([^']+)'/.exec(commit.subject)
+  return named?.[1] ?? `change-${commit.sha.slice(0, 7)}`
 }
 
 function titleOf(commit: HistoryCommit): string {

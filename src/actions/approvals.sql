@@ -1,17 +1,3 @@
--- name: lockPending
-SELECT a.id, a.lane, a.invocation_id, a.agent_id, a.event_id, a.trace_id, a.chapter, a.priority, a.type, a.connector, a.target_system,
-  a.target, a.args, a.autonomy, a.integrity, a.state, a.codex_commit, a.dedupe_key, a.expires_at, p.id AS approval_id,
-  p.args_hash AS approval_hash, p.requested_at, e.metadata -> 'actor' AS asker
-FROM guild_core.approvals p
-JOIN guild_core.actions a ON a.id = p.action_id
-LEFT JOIN guild_core.events e ON e.id = a.event_id
-WHERE p.state = 'PENDING' AND (p.id = $1 OR p.action_id = $1)
-FOR UPDATE OF p, a;
-
--- name: stateOf
-SELECT a.id, a.state FROM guild_core.actions a
-WHERE a.id = $1 OR a.id = (SELECT p.action_id FROM guild_core.approvals p WHERE p.id = $1);
-
 -- name: decideApproval
 UPDATE guild_core.approvals SET state = $2, decided_by = $3, decided_at = $4, channel = $5, note = $6
 WHERE id = $1 AND state = 'PENDING';
@@ -31,7 +17,7 @@ DELETE FROM guild_core.action_meanings WHERE action_id = $1;
 INSERT INTO guild_core.action_meanings (dedupe_key, action_id, until) VALUES ($1, $2, $3) ON CONFLICT (dedupe_key) DO NOTHING;
 
 -- name: settle
-UPDATE guild_core.actions SET state = $2, reason = $3, confirmed_by = $4, next_at = $5, probes = 0, updated_at = $5,
-  finished_at = CASE WHEN $2 = 'READY' THEN NULL ELSE $5::timestamptz END
+UPDATE guild_core.actions SET state = $2::text, reason = $3, confirmed_by = $4, next_at = $5, probes = 0, updated_at = $5,
+  finished_at = CASE WHEN $2::text = 'READY' THEN NULL ELSE $5::timestamptz END
 WHERE id = $1 AND state = 'PARKED'
 RETURNING id, agent_id, event_id, trace_id, invocation_id, type, target_system, target, codex_commit, connector, priority;

@@ -6,15 +6,13 @@ import { actionPolicy } from '../guards/action-policy.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
-import type { Integrity, Priority } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import { policyInput } from './action-facts.ts'
 import { type Desk, dedupeKey, recordGivenApproval } from './desk.ts'
+import { lockPending, missing, mustBeAnother, type Pending } from './pending.ts'
 import { announceAction, recordAction } from './records.ts'
 
 const sql = statements(import.meta.url, './approvals.sql', [
-  'lockPending',
-  'stateOf',
   'decideApproval',
   'release',
   'close',
@@ -262,51 +260,6 @@ interface Recorded {
   readonly reason: string
   readonly approvalId: string
   readonly detail?: JsonObject
-}
-
-interface Pending {
-  readonly id: string
-  readonly invocation_id: string | null
-  readonly agent_id: string
-  readonly event_id: string
-  readonly trace_id: string
-  readonly chapter: string | null
-  readonly priority: Priority
-  readonly type: string
-  readonly connector: string
-  readonly target_system: string
-  readonly target: string
-  readonly args: JsonObject
-  readonly integrity: Integrity
-  readonly codex_commit: string
-  readonly dedupe_key: string | null
-  readonly expires_at: Date
-  readonly approval_id: string
-  readonly approval_hash: string
-  readonly requested_at: Date | null
-  readonly asker: { readonly id?: string; readonly display?: string } | null
-}
-
-async function lockPending(tx: Queryable, id: string): Promise<Pending> {
-  const { rows } = await tx.query<Pending>(sql.lockPending, [id])
-  const [pending] = rows
-  if (!pending) throw await missing(tx, id, 'decision')
-  return pending
-}
-
-async function missing(tx: Queryable, id: string, verb: string): Promise<GuildError> {
-  const { rows } = await tx.query<{ id: string; state: string }>(sql.stateOf, [id])
-  const [action] = rows
-  if (!action) return new GuildError('GUILD_NOT_FOUND', { what: 'action', id })
-  return new GuildError('GUILD_ACTION_STATE', { id: action.id, state: action.state, verb })
-}
-
-/** Four eyes: whoever set the run off may not also wave its action through. */
-function mustBeAnother(snapshot: CodexSnapshot, pending: Pending, by: string): void {
-  if (!snapshot.policies.some((policy) => policy.spec.approvals.fourEyes)) return
-  const name = (text: string | undefined) => text?.replace(/^[a-z]+:/, '').toLowerCase()
-  const askers = [name(pending.asker?.id), name(pending.asker?.display)]
-  if (askers.includes(name(by))) throw new GuildError('GUILD_APPROVAL_FOUR_EYES', { who: by })
 }
 
 function personOf(by: string): string {

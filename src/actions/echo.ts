@@ -44,7 +44,7 @@ export class Echoes {
 
     const at = this.#deps.clock.now()
     const facts = factsOf(action.type, claim.event)
-    await tx.query(sql.confirm, [action.id, facts.remoteId, claim.event.metadata.subject.url, at])
+    await tx.query(sql.confirm, [action.id, facts.remoteId, facts.url, at])
     await recordAction(tx, this.#deps.outbox, action, {
       at,
       stage: 'action',
@@ -109,6 +109,7 @@ interface EchoFacts {
   /** in the form of an action's target */
   readonly place: string | null
   readonly remoteId: string | null
+  readonly url: string | null
   readonly sender: string | null
   readonly body: string | null
   readonly externalId: string | null
@@ -132,6 +133,7 @@ function factsOf(type: string, event: GuildEvent): EchoFacts {
   return {
     place: repo === null ? null : `${repo}${suffix}`,
     remoteId: textAt(payload, 'github', thing, 'id'),
+    url: textAt(payload, 'github', thing, 'html_url'),
     sender: textAt(payload, 'sender') ?? textAt(payload, 'github', 'sender', 'login'),
     body: textAt(payload, 'github', thing, 'body'),
     externalId: textAt(payload, 'github', thing, 'external_id'),

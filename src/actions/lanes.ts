@@ -161,8 +161,10 @@ export class ActionLanes {
   async #probe(head: LaneHead, signal: AbortSignal): Promise<'again' | Date> {
     const { clock, db, owner } = this.#deps
     const target = this.#deps.targetOf(head.connector)
-    const gate = await enterConnector(db, head, 0, clock.now())
+    const gate = await enterConnector(db, head, target?.minIntervalMs ?? 0, clock.now())
     if (gate.kind === 'wait') return this.#moves.wait(head, gate.until, gate.reason)
+    await clock.sleep(gate.at.getTime() - clock.now().getTime(), signal)
+    if (signal.aborted) return clock.now()
     const until = new Date(clock.now().getTime() + leaseMs)
     const { rows } = await db.query<Claim>(sql.claimProbe, [head.id, head.lease_epoch, owner, until, clock.now()])
     const [claimed] = rows

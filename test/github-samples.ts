@@ -1,6 +1,6 @@
 // GitHub's published samples, for the tests of the gateway.
 import { createRequire } from 'node:module'
-import type { EventDraft, Normalised } from '../src/gateway/source.ts'
+import type { EventDraft, NativeDelivery, Normalised } from '../src/gateway/source.ts'
 import { github } from '../src/gateway/sources/github.ts'
 
 export interface Sample {
@@ -11,7 +11,7 @@ export interface Sample {
 
 const load = createRequire(import.meta.url)
 const receivedAt = new Date('2026-11-22T12:00:00Z')
-const context = { botLogins: ['guild[bot]'], receivedAt }
+export const context = { botLogins: ['guild[bot]'], receivedAt }
 
 export function samplesOf(set: string): readonly Sample[] {
   const events = load(`@octokit/webhooks-examples/${set}/index.json`) as { name: string; examples: Sample['body'][] }[]
@@ -19,11 +19,17 @@ export function samplesOf(set: string): readonly Sample[] {
 }
 export const samples = samplesOf('api.github.com')
 
-export function normalise(event: string, body: unknown, delivery = 'd-1'): Normalised {
+/** null: GitHub's ping, which is no event */
+export function nativeOf(event: string, body: unknown, delivery = 'd-1'): NativeDelivery | null {
   const headers = { 'x-github-event': event, 'x-github-delivery': delivery, 'content-type': 'application/json' }
   const parsed = github.parse({ headers, body: Buffer.from(JSON.stringify(body)) })
-  if (parsed.kind !== 'parsed') throw new TypeError(`not parsed: ${JSON.stringify(parsed)}`)
-  return github.normalise(parsed.native, context)
+  return parsed.kind === 'parsed' ? parsed.native : null
+}
+
+export function normalise(event: string, body: unknown, delivery?: string): Normalised {
+  const native = nativeOf(event, body, delivery)
+  if (!native) throw new TypeError(`${event} is not parsed`)
+  return github.normalise(native, context)
 }
 
 export function drafts(event: string, body: unknown, delivery?: string): readonly EventDraft[] {

@@ -87,6 +87,7 @@ describe('approval', () => {
   it('with an edit sends the edited words and keeps both versions on the record', async () => {
     const { id, argsHash, target } = await asked('raw words')
     const editedArgs = { repo: 'octo/shop', number, body: 'kind words' }
+    bench.clock.advance(1)
     await bench.approvals.approve(db, id, { ...ada, argsHash, editedArgs })
     await worker().drain(id)
     expect(commentsOn(target)).toMatchObject([{ body: expect.stringContaining('kind words') }])

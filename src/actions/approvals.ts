@@ -168,7 +168,6 @@ export class Approvals {
       channel: decision.channel,
       note: decision.note ?? null,
       at,
-      asked: 'edited and approved in one act',
     }
     const approvalId = await recordGivenApproval(tx, action, given)
     const reason = `edited and approved by ${decision.by}`

@@ -36,6 +36,7 @@ RETURNING id;
 SELECT id, receipt FROM guild_core.actions WHERE action_key = $1;
 
 -- name: insertApproval
+-- $8 is the agent: its owner is asked, as the serving Codex names them.
 INSERT INTO guild_core.approvals (id, action_id, invocation_id, state, args_hash, target, codex_commit, asked, requested_at, expires_at,
   decided_by, decided_at, channel, note)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce((SELECT owner FROM guild_core.agents WHERE id = $8), 'operators'), $9, $10, $11, $12, $13, $14);

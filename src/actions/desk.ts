@@ -75,7 +75,7 @@ export class Desk {
       const row = existing.rows[0]
       if (row) return { status: row.receipt.status, actionId: row.id, reason: row.receipt.reason }
     }
-    if (draft.state === 'PROPOSED') await requestApproval(tx, draft, draft.reason, proposal.at)
+    if (draft.state === 'PROPOSED') await requestApproval(tx, draft, proposal.at)
     if (draft.state === 'READY') await announceAction(tx, this.#deps.outbox, draft)
     await recordAction(tx, this.#deps.outbox, draft, {
       at: proposal.at,
@@ -237,6 +237,7 @@ async function claimMeaning(tx: Queryable, draft: Draft, type: ActionType): Prom
 
 export interface ApprovalRequest {
   readonly id: string
+  readonly agent_id: string
   readonly invocation_id: string | null
   readonly type: string
   readonly target: string
@@ -245,11 +246,21 @@ export interface ApprovalRequest {
   readonly expires_at: string
 }
 
-/** Puts the action before a person. `asked` says why. */
-export async function requestApproval(tx: Queryable, action: ApprovalRequest, asked: string, at: Date): Promise<void> {
+/** Puts the action before a person: the owner of its agent. */
+export async function requestApproval(tx: Queryable, action: ApprovalRequest, at: Date): Promise<void> {
   const hash = approvalHash(action)
   const id = hashId('apr', action.id, hash, at.getTime())
-  const head = [id, action.id, action.invocation_id, 'PENDING', hash, action.target, action.codex_commit, asked, at]
+  const head = [
+    id,
+    action.id,
+    action.invocation_id,
+    'PENDING',
+    hash,
+    action.target,
+    action.codex_commit,
+    action.agent_id,
+    at,
+  ]
   await tx.query(sql.insertApproval, [...head, action.expires_at, null, null, null, null])
 }
 
@@ -262,7 +273,6 @@ export async function recordGivenApproval(
     readonly channel: string
     readonly note: string | null
     readonly at: Date
-    readonly asked: string
   },
 ): Promise<string> {
   const hash = approvalHash(action)
@@ -275,7 +285,7 @@ export async function recordGivenApproval(
     hash,
     action.target,
     action.codex_commit,
-    given.asked,
+    action.agent_id,
     given.at,
   ]
   await tx.query(sql.insertApproval, [...head, action.expires_at, given.by, given.at, given.channel, given.note])

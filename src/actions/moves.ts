@@ -79,7 +79,7 @@ export class ActionMoves {
     const move = { ...plainMove(head, now), state: 'PROPOSED', reason }
     const more = { rule, stage: 'policy' } as const
     await this.#change(head, move, now, more, (tx) =>
-      requestApproval(tx, { ...head, expires_at: head.expires_at.toISOString() }, reason, now),
+      requestApproval(tx, { ...head, expires_at: head.expires_at.toISOString() }, now),
     )
     return 'again'
   }

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import type { Settings } from '../config/settings.ts'
 import { GuildError, isGuildError, reasonOf } from '../kernel/errors.ts'
 import { errorCatalogue, type ErrorCode } from '../kernel/errors.ts'
-import { openOffline } from '../processes/offline.ts'
 import { runningAt } from '../processes/presence.ts'
 
 /** How a command speaks to a guild: one that runs, over HTTP; else the same routes over the database of this GUILD_HOME, in process. */
@@ -98,6 +97,8 @@ class HttpClient implements Client {
 }
 
 async function offlineClient(settings: Settings): Promise<Client> {
+  // Only a command without a server needs all that a server is made of.
+  const { openOffline } = await import('../processes/offline.ts')
   const offline = await openOffline(settings)
   const call = async <T>(method: 'GET' | 'POST', path: string, body?: object): Promise<T> => {
     const response = await offline.http.inject({

@@ -87,6 +87,8 @@ export const settingRows = {
   anthropicBaseUrl: row('ANTHROPIC_BASE_URL', 'Anthropic API or a server that speaks it', url.optional()),
   openaiApiKey: row('OPENAI_API_KEY', 'key for OpenAI models', secret.optional(), { secret: true }),
   openaiBaseUrl: row('OPENAI_BASE_URL', 'OpenAI API or a server that speaks it', url.optional()),
+  recordTo: row('GUILD_RECORD', 'folder: every model answer is recorded there, prompts included', text.optional()),
+  replayFrom: row('GUILD_REPLAY', 'folder of recordings; the model alias replay answers from it', text.optional()),
   color: row('NO_COLOR', 'any value switches colours off', z.string().optional()),
   ci: row('CI', 'set by build servers: no progress bars', flag.optional()),
 } as const

@@ -126,8 +126,10 @@ function endingOf(run: Run, { request, response }: Turn): Ending {
     return { state: 'STOPPED', reason, detail, summary, output: null }
   }
   const cut = response.stop === 'length' ? '; the answer reached its length limit' : ''
-  const output = run.agent.output ? parsed(text) : null
-  if (run.agent.output && output === null) {
+  // Rules answer in words; the schema is a promise of models.
+  const expected = run.agent.output !== null && response.provider !== 'rules'
+  const output = expected ? parsed(text) : null
+  if (expected && output === null) {
     run.journal.note({
       stage: 'run',
       outcome: 'OUTPUT_INVALID',

@@ -245,7 +245,7 @@ export const errorCatalogue = {
     422,
     false,
     'no recording answers the request {hash}',
-    'Record the run first: `guild runs record <id>`.',
+    'Record the run first: set GUILD_RECORD to a folder and run it once with the model.',
   ),
   GUILD_PROVIDER_UNKNOWN: row(
     422,

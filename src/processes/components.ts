@@ -24,6 +24,8 @@ import { budgetLimits } from '../ledger/limits.ts'
 import { postgresLedger } from '../ledger/postgres-ledger.ts'
 import { reservationSweeper } from '../ledger/reservation-sweeper.ts'
 import { type ModelDirectory, modelDirectory, variableOf } from '../llm/directory.ts'
+import type { Llm } from '../llm/llm.ts'
+import { recordingLlm, replayLlm } from '../llm/replay/replay-llm.ts'
 import { routedLlm } from '../llm/router.ts'
 import { rulesLlm } from '../llm/rules/rules-llm.ts'
 import { vercelLlm } from '../llm/vercel/vercel-llm.ts'
@@ -31,6 +33,7 @@ import { builtinGithub, githubAccess } from '../tools/github/builtin-github.ts'
 import { registryRefresher } from '../registry/registry-refresher.ts'
 import { mcpTools } from '../tools/mcp/mcp-tools.ts'
 import { botLogins } from './connectors.ts'
+import { housekeeping } from './housekeeping.ts'
 import type { Logger } from './logger.ts'
 import type { Role } from './roles.ts'
 
@@ -55,6 +58,9 @@ export interface Components {
   modelsConfigured(): string
 }
 
+/** All there are; a manifest that names another is refused. */
+export const actionTypes: readonly string[] = githubActionTypes.map(({ type }) => type)
+
 /** Every component, wired to its adapters. What one needs of another (echoes, the action desk) is handed over here. */
 export function components(deps: ComponentsDeps): Components {
   const { settings, database, bus, outbox, codex, owner, log } = deps
@@ -62,7 +68,8 @@ export function components(deps: ComponentsDeps): Components {
   const variable = variableOf(deps.env)
   const desk = new Desk({ systems: [{ system: 'github', types: githubActionTypes }], outbox, live: settings.live })
   const echoes = new Echoes({ outbox, clock, botLogins: (name) => botLogins(settings, codex.current(), name) })
-  const models = modelDirectory({ settings, variable, replay: false })
+  const artifacts = artifactsOf(settings)
+  const models = modelDirectory({ settings, variable, replay: settings.replayFrom !== undefined })
   const actions = actionExecutor({
     db: database,
     outbox,
@@ -78,16 +85,13 @@ export function components(deps: ComponentsDeps): Components {
     outbox,
     codex,
     models,
-    llm: routedLlm({
-      rules: rulesLlm(),
-      replay: null,
-      models: vercelLlm({ endpoint: (provider) => models.endpoint(codex.current(), provider) }),
-    }),
+    llm: llms(deps, models),
     tools: mcpTools({ builtin: { github: builtinGithub({ settings, variable }) }, variable, log }),
-    artifacts: artifactsOf(settings),
+    artifacts,
     ledger: postgresLedger,
-    limitsFor: (snapshot, agent, chapter, invocationId) =>
-      budgetLimits(snapshot, agent, chapter, settings.organisation, invocationId),
+    // The serving Codex, not the pinned one: a limit tightened today holds for the runs of yesterday's commit.
+    limitsFor: (_pinned, agent, chapter, invocationId) =>
+      budgetLimits(codex.current(), agent, chapter, settings.organisation, invocationId),
     intake: desk,
     clock,
     log,
@@ -107,10 +111,20 @@ export function components(deps: ComponentsDeps): Components {
       registry: [registryRefresher({ database, clock, log })],
       executor: [drive(run), reservationSweeper({ database, clock, log })],
       actions: [drive(actions.consumer), actions.sweeper],
-      audit: [drive(auditWriter({ db: database, log }))],
+      audit: [drive(auditWriter({ db: database, log })), housekeeping({ bus, artifacts, clock, log })],
     },
     modelsConfigured: () => describeModels(models, codex),
   }
+}
+
+/** Rules, recordings and vendors as one. With GUILD_RECORD every vendor's answer is kept for GUILD_REPLAY. */
+function llms({ settings, codex }: ComponentsDeps, models: ModelDirectory): Llm {
+  const vendors = vercelLlm({ endpoint: (provider) => models.endpoint(codex.current(), provider) })
+  return routedLlm({
+    rules: rulesLlm(),
+    replay: settings.replayFrom === undefined ? null : replayLlm(settings.replayFrom),
+    models: settings.recordTo === undefined ? vendors : recordingLlm(vendors, settings.recordTo),
+  })
 }
 
 /** One target per connector, kept while the connector's file stays the same: a client remembers what it has learnt. */

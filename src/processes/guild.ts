@@ -15,7 +15,7 @@ import type { Service } from '../kernel/service.ts'
 import { api } from './api.ts'
 import { codexChanges } from './codex-changes.ts'
 import { codexUrl } from './codex-url.ts'
-import { type Components, components } from './components.ts'
+import { actionTypes, type Components, components } from './components.ts'
 import { liveConnector } from './connectors.ts'
 import { gateway } from './gateway.ts'
 import type { Logger } from './logger.ts'
@@ -81,6 +81,7 @@ export class Guild implements AsyncDisposable {
       refreshMs: settings.codexRefreshMs,
       log,
       clock: systemClock,
+      actionTypes,
       ...codexChanges({ database, outbox, log }),
     })
     const keys = new Keys(database)

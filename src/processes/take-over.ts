@@ -11,7 +11,8 @@ const sql = statements(import.meta.url, './take-over.sql', ['lapseRuns', 'lapseA
 export async function takeOver(database: Database): Promise<number> {
   return database.transaction(async (tx) => {
     let leases = 0
-    for (const statement of [sql.lapseRuns, sql.lapseActions, sql.lapseClaims]) leases += (await tx.query(statement)).count
+    for (const statement of [sql.lapseRuns, sql.lapseActions, sql.lapseClaims])
+      leases += (await tx.query(statement)).count
     return leases
   })
 }

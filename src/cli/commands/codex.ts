@@ -1,5 +1,3 @@
-import { initCodex } from '../../codex/init.ts'
-import { lintCodex } from '../../codex/lint.ts'
 import { codexUrl } from '../../processes/codex-url.ts'
 import type { CommandModule } from '../main.ts'
 import { paint, plural } from '../print.ts'
@@ -10,6 +8,7 @@ export const codexCommand: CommandModule = (program, context) => {
     .command('init [folder]')
     .description('start your own Codex from the sample, as a Git repository')
     .action(async (folder = 'guild-codex') => {
+      const { initCodex } = await import('../../codex/init.ts')
       const { show } = context()
       const made = await initCodex(folder)
       show(made, () =>
@@ -25,8 +24,11 @@ export const codexCommand: CommandModule = (program, context) => {
     .command('lint [codex]')
     .description('validate a Codex as a whole, file:line, and run its own tests')
     .action(async (url?: string) => {
+      const { lintCodex } = await import('../../codex/lint.ts')
+      const { githubActionTypes } = await import('../../actions/targets/github.ts')
+      const actionTypes = githubActionTypes.map(({ type }) => type)
       const { settings, show } = context()
-      const result = await lintCodex(url ?? codexUrl(settings), { home: settings.home })
+      const result = await lintCodex(url ?? codexUrl(settings), { home: settings.home, actionTypes })
       const errors = result.problems.filter((one) => one.severity === 'error')
       show(result, () => {
         const lines = result.problems.map(

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { dayPull, dayRepository } from '../../sandbox/day/day.ts'
-import { Rehearsal } from '../../processes/rehearsal.ts'
+import type { Rehearsal } from '../../processes/rehearsal.ts'
 import { prepareDay, ReplayDay } from '../demo/replay-day.ts'
 import { readBack } from '../demo/read-back.ts'
 import { openClientAt } from '../client.ts'
@@ -26,6 +26,7 @@ async function demo(context: Context, exit: boolean): Promise<void> {
       'Agents follow their rules: no model is asked and nothing is spent. Starting gateway, bus, agents and database …\n',
     ),
   )
+  const { Rehearsal } = await import('../../processes/rehearsal.ts')
   await using rehearsal = await Rehearsal.open({
     settings,
     env,

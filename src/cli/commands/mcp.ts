@@ -1,4 +1,3 @@
-import { serveGithubMcp } from '../../tools/github/github-server.ts'
 import type { CommandModule } from '../main.ts'
 
 export const mcpCommand: CommandModule = (program, context) => {
@@ -7,6 +6,7 @@ export const mcpCommand: CommandModule = (program, context) => {
     .command('github')
     .description('read-only GitHub tools over stdio (Model Context Protocol)')
     .action(async () => {
+      const { serveGithubMcp } = await import('../../tools/github/github-server.ts')
       const { settings } = context()
       await serveGithubMcp({ apiUrl: settings.githubApiUrl, token: settings.githubToken ?? null })
     })

@@ -1,4 +1,3 @@
-import { openDatabase } from '../../processes/open-database.ts'
 import type { CommandModule } from '../main.ts'
 import { paint } from '../print.ts'
 
@@ -7,6 +6,7 @@ export const migrateCommand: CommandModule = (program, context) => {
     .command('migrate')
     .description('bring the database schema to this version; forward only, safe to repeat')
     .action(async () => {
+      const { openDatabase } = await import('../../processes/open-database.ts')
       const { settings, show } = context()
       await using opened = await openDatabase(settings, { migrate: true })
       const { migrated } = opened

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { systemClock } from '../../kernel/clock.ts'
 import { GuildError } from '../../kernel/errors.ts'
 import { silentLog } from '../../kernel/log.ts'
-import { sandboxLogin, sandboxToken, startSandbox } from '../../sandbox/sandbox.ts'
 import type { CommandModule } from '../main.ts'
 import { facts, paint } from '../print.ts'
 
@@ -33,6 +32,7 @@ It prints what to set so that a guild uses it. \`guild up\` never does unless th
 
 async function run({ port, webhook, secret: given }: Options, json: boolean): Promise<void> {
   if (!/^\d{1,5}$/.test(port)) throw new GuildError('GUILD_COMMAND_INVALID', { why: `${port} is no port` })
+  const { sandboxLogin, sandboxToken, startSandbox } = await import('../../sandbox/sandbox.ts')
   const secret = given ?? randomBytes(16).toString('hex')
   const sandbox = await startSandbox({
     port: Number(port),

@@ -1,7 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GuildError, reasonOf } from '../../kernel/errors.ts'
-import { Rehearsal } from '../../processes/rehearsal.ts'
 import { openClientAt } from '../client.ts'
 import type { CommandModule, Context } from '../main.ts'
 import { version } from '../version.ts'
@@ -41,6 +40,7 @@ async function tryOut(context: Context, path: string, options: Options): Promise
   const home = join(settings.home, 'try')
   const say = (text: string) => void (context.json ? process.stderr : process.stdout).write(`${text}\n`)
   say(paint.dim('Starting a guild of its own in shadow mode …'))
+  const { Rehearsal } = await import('../../processes/rehearsal.ts')
   await using rehearsal = await Rehearsal.open({ settings, env, version: version(), home, live: [], rulesOnly: false })
   await using client = openClientAt(rehearsal.serving.url, home)
   const parts = { rehearsal, client, say, home, settings }

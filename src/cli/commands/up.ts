@@ -2,7 +2,7 @@ import type { CommandModule, Context } from '../main.ts'
 import { version } from '../version.ts'
 import { sentence } from '../follow.ts'
 import { facts, paint } from '../print.ts'
-import { type Serving, serve } from '../../processes/serve.ts'
+import type { Serving } from '../../processes/serve.ts'
 import { roles } from '../../processes/roles.ts'
 
 export const upCommand: CommandModule = (program, context) => {
@@ -20,6 +20,7 @@ Connectors are in shadow mode, where nothing is sent, until GUILD_LIVE or the Co
 
 /** Serves until SIGINT or SIGTERM. A second signal ends at once. */
 export async function start(context: Context, which: readonly (typeof roles)[number][]): Promise<void> {
+  const { serve } = await import('../../processes/serve.ts')
   const { settings, env, json } = context
   const human = Boolean(process.stdout.isTTY) && !json
   const stop = new AbortController()

@@ -10,12 +10,13 @@ import { sha256 } from '../src/kernel/ids.ts'
  * node_modules/.cache and all others load it.
  */
 export async function openTestDatabase(): Promise<Database> {
-  return PgliteDatabase.inMemory(await template())
+  return PgliteDatabase.inMemory(await templateDump())
 }
 
 const cache = fileURLToPath(new URL('../node_modules/.cache/guild/', import.meta.url))
 
-async function template(): Promise<Uint8Array<ArrayBuffer>> {
+/** A migrated, empty database as `PgliteDatabase.dump` writes it. */
+export async function templateDump(): Promise<Uint8Array<ArrayBuffer>> {
   const manifest = await readFile(new URL('../node_modules/@electric-sql/pglite/package.json', import.meta.url), 'utf8')
   const key = sha256([manifest, ...loadMigrations().map((migration) => migration.sha256)].join()).slice(0, 16)
   const file = `${cache}database-${key}.tar`
@@ -28,7 +29,10 @@ async function template(): Promise<Uint8Array<ArrayBuffer>> {
   await migrate(db)
   const dump = await db.dump()
   await mkdir(cache, { recursive: true })
-  for (const old of await readdir(cache)) if (old.startsWith('database-')) await rm(`${cache}${old}`, { force: true })
+  const outdated = (await readdir(cache)).filter(
+    (name) => /^database-\w+\.tar$/.test(name) && name !== `database-${key}.tar`,
+  )
+  for (const name of outdated) await rm(`${cache}${name}`, { force: true })
   await writeFile(`${file}.${process.pid}`, dump)
   await rename(`${file}.${process.pid}`, file)
   return dump

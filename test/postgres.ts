@@ -86,13 +86,12 @@ export class TestPostgres implements AsyncDisposable {
     this.#user = user
   }
 
-  /** @returns the URL of a new database with the current schema */
-  async newDatabase(): Promise<string> {
-    this.#template ??= this.#makeTemplate()
-    await this.#template
+  /** @returns the URL of a new database, with the current schema unless it is to be empty */
+  async newDatabase(content: 'migrated' | 'empty' = 'migrated'): Promise<string> {
+    if (content === 'migrated') await (this.#template ??= this.#makeTemplate())
     this.#databases += 1
     const name = `test_${this.#databases}`
-    await this.#admin(`CREATE DATABASE ${name} TEMPLATE guild_template`)
+    await this.#admin(`CREATE DATABASE ${name} TEMPLATE ${content === 'migrated' ? 'guild_template' : 'template1'}`)
     return this.url(name)
   }
 

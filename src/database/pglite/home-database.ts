@@ -1,9 +1,19 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { GuildError } from '../../kernel/errors.ts'
 import { HomeLock } from './home-lock.ts'
 import { PgliteDatabase } from './pglite-database.ts'
-import { WorkerEngine } from './worker-engine.ts'
+
+// From source Node runs the .ts; the build leaves a .js beside this file's .js.
+const script = fileURLToPath(new URL(`./initialise.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url))
+// Five seconds of one core; a small machine under load takes many times that.
+const createMs = 180_000
 
 export interface HomeDatabase {
   /** Closing it releases the lock. */
@@ -21,7 +31,7 @@ export async function openHomeDatabase(home: string): Promise<HomeDatabase> {
   const lock = await HomeLock.acquire(home)
   try {
     const folder = join(home, 'db')
-    if (!existsSync(folder)) await create(folder)
+    if (!existsSync(folder)) await create(home, folder)
     const db = await PgliteDatabase.open(folder, () => lock.release())
     return { db, publish: (url) => lock.publish(url) }
   } catch (error) {
@@ -30,14 +40,17 @@ export async function openHomeDatabase(home: string): Promise<HomeDatabase> {
   }
 }
 
-/**
- * In a thread that ends, because initialising leaves some 150 MB behind; and under another name, because a half-made folder of a
- * process killed on its first start would be taken for a database.
- */
-async function create(folder: string): Promise<void> {
-  const draft = `${folder}.new`
-  await rm(draft, { recursive: true, force: true })
-  const engine = await WorkerEngine.open({ folder: draft }, () => undefined)
-  await engine.close()
+/** Under another name first: a half-made folder of a process killed on its first start would be taken for a database. */
+async function create(home: string, folder: string): Promise<void> {
+  const drafts = (await readdir(home)).filter((name) => name.startsWith('db.new'))
+  for (const name of drafts) await rm(join(home, name), { recursive: true, force: true, maxRetries: 5 })
+  const draft = join(home, `db.new-${randomUUID()}`)
+  const child = spawn(process.execPath, [script, draft], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+    signal: AbortSignal.timeout(createMs),
+  })
+  const [[code], message] = await Promise.all([once(child, 'exit'), text(child.stderr)])
+  const why = `it could not be created in ${home}: ${message.trim().slice(-500) || String(code)}`
+  if (code !== 0) throw new GuildError('GUILD_DATABASE_UNAVAILABLE', { why })
   await rename(draft, folder)
 }

@@ -26,6 +26,11 @@ const holderSchema = z.object({
 /** Who has the embedded database of a GUILD_HOME open, and where it can be reached once its server listens. */
 export type LockHolder = z.infer<typeof holderSchema>
 
+export interface Patience {
+  /** A holder in another container or machine that has not touched the lock for so long is taken for dead. Default 10 000. */
+  readonly silenceMs?: number
+}
+
 /** The process that has this GUILD_HOME open, or null. What a killed process left behind counts as nobody. */
 export async function lockHolder(home: string): Promise<LockHolder | null> {
   const holder = await read(join(home, lockFile))
@@ -42,10 +47,10 @@ export class HomeLock {
   readonly #heartbeat: NodeJS.Timeout
 
   /** @throws GUILD_DATABASE_LOCKED with pid, since and url of the process that holds it */
-  static async acquire(home: string): Promise<HomeLock> {
+  static async acquire(home: string, patience: Patience = {}): Promise<HomeLock> {
     const path = join(home, lockFile)
     const holder = { ...self, nonce: randomUUID(), since: new Date().toISOString(), url: null }
-    const other = await take(path, holder)
+    const other = await take(path, holder, patience.silenceMs ?? silenceMs)
     if (other === null) return new HomeLock(path, holder)
     const { pid, since, url } = other
     throw new GuildError('GUILD_DATABASE_LOCKED', { home, pid, since, url: url ?? 'its own terminal' })
@@ -77,16 +82,16 @@ export class HomeLock {
 }
 
 /** @returns null when taken, else who has it */
-async function take(path: string, mine: LockHolder): Promise<LockHolder | null> {
+async function take(path: string, mine: LockHolder, silence: number): Promise<LockHolder | null> {
   for (let turn = 0; ; turn += 1) {
     if (await create(path, mine)) return null
     const other = await read(path)
     if (other === null) continue // released between the two lines above
-    if (turn > 100 || (isAlive(other) ?? (await beats(path)))) return other
+    if (turn > 100 || (isAlive(other) ?? (await beats(path, silence)))) return other
     // Only who holds the lock named after the dead holder may replace it; it is looked at again under that lock, because somebody
     // may have been through all this in the meantime.
     const guard = `${path}.${other.nonce.slice(0, 8)}`
-    if ((await take(guard, { ...mine, nonce: randomUUID() })) === null) {
+    if ((await take(guard, { ...mine, nonce: randomUUID() }, silence)) === null) {
       const still = (await read(path))?.nonce === other.nonce
       if (still) await replace(path, mine)
       await unlink(guard)
@@ -105,9 +110,9 @@ function isAlive(holder: LockHolder): boolean | undefined {
 }
 
 /** A holder on another machine or in another container shows that it lives by touching the file. */
-async function beats(path: string): Promise<boolean> {
+async function beats(path: string, silence: number): Promise<boolean> {
   const first = await touchedAt(path)
-  for (const until = Date.now() + silenceMs; Date.now() < until; await delay(250)) {
+  for (const until = Date.now() + silence; Date.now() < until; await delay(250)) {
     const now = await touchedAt(path)
     if (now !== first) return now !== undefined
   }
@@ -156,7 +161,7 @@ async function replace(path: string, holder: LockHolder): Promise<void> {
 
 async function write(path: string, holder: LockHolder): Promise<string> {
   const draft = `${path}.draft-${randomUUID()}`
-  await writeFile(draft, `${JSON.stringify(holder)}\n`, { mode: 0o600, flag: 'wx' })
+  await writeFile(draft, `${JSON.stringify(holder)}\n`, { mode: 0o600, flag: 'wx', flush: true })
   return draft
 }
 

@@ -1,16 +1,17 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { openTestDatabase } from '../../../test/database.ts'
+import { openTestDatabase, templateDump } from '../../../test/database.ts'
 import { databaseConformance } from '../conformance.ts'
+import { LocalEngine } from './engine.ts'
 import { PgliteDatabase } from './pglite-database.ts'
-import { cp } from 'node:fs/promises'
 
 describe('PgliteDatabase', async () => {
   const home = await mkdtemp(join(tmpdir(), 'guild home '))
   const empty = join(home, 'empty')
-  const first = await PgliteDatabase.open(empty)
+  // Initialising takes seconds; home-database.test.ts does it once for real.
+  const first = await LocalEngine.open({ folder: empty, dump: await templateDump() }, () => undefined)
   await first.close()
   let copies = 0
   afterAll(() => rm(home, { recursive: true, force: true }))

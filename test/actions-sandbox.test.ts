@@ -33,12 +33,12 @@ beforeEach(async () => {
   await bench.newRun(aCodex({ grants: types.map((type) => ({ type })) }))
 })
 
-const worker = () =>
+const worker = (timeoutMs = 15_000) =>
   bench.worker(
     githubTarget(sandbox.url, bench.clock, {
       token: async () => new Secret(sandboxToken),
       botLogin: sandboxLogin,
-      timeoutMs: 1_000,
+      timeoutMs,
     }),
   )
 
@@ -83,7 +83,7 @@ it.each<[FaultKind, string]>([
   const number = 3 + faulty++
   sandbox.github.fault({ match: 'POST /repos/octo/shop/issues/*/comments', kind })
   const id = await bench.accepted({ args: { repo: 'octo/shop', number, body: 'hello' } })
-  await worker().drain(id)
+  await worker(kind.startsWith('hang') ? 1_500 : undefined).drain(id)
   for (let n = 0; n < 6; n += 1) {
     bench.clock.advance(31_000)
     await worker().sweep()

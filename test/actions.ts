@@ -229,7 +229,6 @@ export function githubTarget(
     baseUrl: url,
     botLogin: 'guild-bot',
     clock,
-    timeoutMs: 2_000,
     ...over,
   })
 }

@@ -46,7 +46,10 @@ describe.skipIf(!server)('on a server', () => {
     const workers = Array.from({ length: 5 }, (_, n) =>
       bench.worker(githubTarget(github.url, bench.clock), { owner: `w${n}` }),
     )
-    await Promise.all(ids.flatMap((id) => workers.map((worker) => worker.drain(id))))
+    const work = async (worker: (typeof workers)[number]) => {
+      for (const id of ids) await worker.drain(id)
+    }
+    await Promise.all(workers.map(work))
     const writes = github.requests.filter(({ method }) => method !== 'GET')
     expect(writes.map(({ body }) => /word (\d+)\./.exec(JSON.stringify(body))?.[1])).toEqual(
       ids.map((_, n) => String(n)),

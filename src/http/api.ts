@@ -40,7 +40,7 @@ export interface Api {
   dead(query: ListQuery): Promise<Page<unknown>>
   budgets(): Promise<Page<unknown>>
   audit(query: ListQuery): Promise<Page<unknown>>
-  verifyAudit(): Promise<unknown>
+  verifyAudit(anchor: { readonly seq: number; readonly hash: string } | undefined): Promise<unknown>
   verifyLedger(): Promise<unknown>
 }
 
@@ -55,6 +55,12 @@ const limit = z.coerce.number().int().min(1).max(500).default(50).describe('page
 const before = z.string().max(200).optional().describe('cursor: `next` of the page before')
 const list = { limit, before }
 const id = z.object({ id: z.string().min(1).max(200) })
+/** `seq:hash`, as `head` of an earlier check. */
+const anchor = z
+  .string()
+  .regex(/^\d{1,15}:[0-9a-f]{64}$/, 'seq:hash, as an earlier check gave it')
+  .transform((given) => ({ seq: Number(given.split(':')[0]), hash: given.split(':')[1] ?? '' }))
+  .optional()
 const text = z.string().min(1).max(100).optional()
 
 /** `/api/v1`: every route names the role it takes; there is no other way in. */
@@ -250,8 +256,10 @@ function trustRoutes(plain: FastifyInstance, api: Api, status: StatusDeps): void
     { ...viewer, schema: about('Trust', 'The audit trail, newest first', pageOf(rows.auditRow), z.object(list)) },
     (request) => api.audit(request.query),
   )
-  app.get('/audit/verify', { ...viewer, schema: about('Trust', 'Recomputes the hash chain', rows.auditReport) }, () =>
-    api.verifyAudit(),
+  app.get(
+    '/audit/verify',
+    { ...viewer, schema: about('Trust', 'Recomputes the hash chain', rows.auditReport, z.object({ anchor })) },
+    (request) => api.verifyAudit(request.query.anchor),
   )
 }
 

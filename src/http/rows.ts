@@ -190,7 +190,9 @@ export const actionDetail = actionRow.extend({
 export const ledgerReport = z.looseObject({ ok: z.boolean(), problems: z.array(z.string()) })
 export const auditReport = z.looseObject({
   rows: count,
-  head: z.string().nullable(),
+  head: z
+    .object({ seq: count, hash: z.string() })
+    .describe('keep it elsewhere: a later check against it finds a chain that was cut or rewritten'),
   problems: z.array(z.looseObject({ seq: z.int(), why: z.string() })),
 })
 /** `GET /why/{id}`. */

@@ -66,7 +66,7 @@ export function api({ database, bus, parts }: ApiParts): Api {
       const rows = await listAudit(database, limit + 1, before === undefined ? null : Number(before))
       return page(rows, limit, ({ seq }) => String(seq))
     },
-    verifyAudit: () => verifyAudit(database),
+    verifyAudit: (anchor) => verifyAudit(database, defined({ anchor })),
     verifyLedger: () => verifyLedger(database),
   }
 }

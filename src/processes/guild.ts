@@ -23,6 +23,7 @@ import { openBus } from './open-bus.ts'
 import { openDatabase } from './open-database.ts'
 import { type Role, roles } from './roles.ts'
 import { runServices } from './run-services.ts'
+import { SealedCodex } from './sealed-codex.ts'
 import { takeOver } from './take-over.ts'
 
 export interface GuildOptions {
@@ -31,6 +32,8 @@ export interface GuildOptions {
   readonly roles: readonly Role[]
   readonly version: string
   readonly log: Logger
+  /** a rehearsal: connectors of the Codex reach only what the settings name */
+  readonly sealed?: boolean
 }
 
 /** Everything a process needs, opened in order; `run` drives the roles until told to stop. The one place that knows all adapters. */
@@ -84,10 +87,11 @@ export class Guild implements AsyncDisposable {
       actionTypes,
       ...codexChanges({ database, outbox, log }),
     })
+    const seen = options.sealed ? new SealedCodex(codex) : codex
     const keys = new Keys(database)
     const stream = new DecisionStream(database, log)
     const owner = `${process.pid}-${randomUUID().slice(0, 8)}`
-    const parts = components({ ...options, database, bus, outbox, codex, owner })
+    const parts = components({ ...options, database, bus, outbox, codex: seen, owner })
     const measured = metrics({ database, bus })
     const guild: { instance: Guild | null } = { instance: null }
     const http = await openHttp({
@@ -99,12 +103,12 @@ export class Guild implements AsyncDisposable {
         bus,
         codex,
         about: aboutOf(options, database),
-        isLive: (name) => liveConnector(settings, codex.current(), name),
+        isLive: (name) => liveConnector(settings, seen.current(), name),
       },
       stream,
       metrics: measured,
       gateway: options.roles.includes('gateway')
-        ? gateway({ settings, env: options.env, bus, codex, log, metrics: measured })
+        ? gateway({ settings, env: options.env, bus, codex: seen, log, metrics: measured })
         : null,
       unready: async () => (guild.instance ? guild.instance.unready() : ['starting']),
       version: options.version,

@@ -63,6 +63,7 @@ export class Rehearsal implements AsyncDisposable {
       home,
       live: [...live],
       databaseUrl: undefined,
+      recordTo: undefined,
       url: undefined,
       // What is refused on purpose is part of the story, not of the log.
       logLevel: given.logLevel === 'info' ? 'error' : given.logLevel,
@@ -81,7 +82,9 @@ export class Rehearsal implements AsyncDisposable {
     const ready = Promise.withResolvers<Serving>()
     const served = serve({
       settings,
-      env,
+      // Keys in the environment open nothing here that the settings do not name.
+      env: rulesOnly ? {} : env,
+      sealed: true,
       roles,
       version,
       signal: stop.signal,

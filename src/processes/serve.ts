@@ -15,6 +15,8 @@ export interface ServeOptions {
   readonly version: string
   readonly signal: AbortSignal
   readonly onReady: (serving: Serving) => void | Promise<void>
+  /** see GuildOptions */
+  readonly sealed?: boolean
   readonly onDecision?: (item: StreamItem) => void
 }
 

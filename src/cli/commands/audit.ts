@@ -20,16 +20,20 @@ export const auditCommand: CommandModule = (program, context) => {
   audit
     .command('verify')
     .description('recompute the whole chain and name every row that does not fit')
-    .action(async () => {
+    .option(
+      '--anchor <seq:hash>',
+      'a head saved earlier: also finds a chain that was cut at its end or rewritten as a whole',
+    )
+    .action(async (options: { anchor?: string }) => {
       const { settings, show } = context()
       await using client = await openClient(settings)
-      const report = await client.get<AuditReport>('/api/v1/audit/verify')
+      const report = await client.get<AuditReport>(`/api/v1/audit/verify${query(options)}`)
       show(report, () =>
         report.problems.length === 0
           ? `${paint.green('The chain is whole.')}\n${facts([
               ['rows', String(report.rows)],
-              ['head', report.head ?? 'empty'],
-            ])}\n${paint.dim('Keep the head somewhere else: it proves later that nothing before it was changed.')}`
+              ['head', `${report.head.seq}:${report.head.hash}`],
+            ])}\n${paint.dim('Keep the head somewhere else; later `guild audit verify --anchor <head>` proves that nothing before it was changed.')}`
           : `${paint.red(`The chain is broken: ${plural(report.problems.length, 'problem')}.`)}\n${report.problems
               .map((one) => `  ${one.seq}: ${one.why}`)
               .join('\n')}`,

@@ -28,7 +28,7 @@ async function demo(context: Context, exit: boolean): Promise<void> {
   )
   const { Rehearsal } = await import('../../processes/rehearsal.ts')
   await using rehearsal = await Rehearsal.open({
-    settings,
+    settings: { ...settings, codexUrl: undefined },
     env,
     version: version(),
     home,

@@ -12,7 +12,7 @@ import { openDatabase } from './open-database.ts'
 const server = await testPostgres()
 const all = loadMigrations().map(({ file }) => file)
 
-it('opens and migrates the embedded database when there is no DATABASE_URL', async () => {
+it('opens and migrates the embedded database when there is no DATABASE_URL', { timeout: 120_000 }, async () => {
   const home = await mkdtemp(join(tmpdir(), 'guild home '))
   // Initialising takes seconds and has its own test: this one begins with a database that lost its schemas.
   const engine = await LocalEngine.open({ folder: join(home, 'db'), dump: await templateDump() }, () => undefined)

@@ -113,7 +113,7 @@ describe('the API', () => {
   it('answers 404 with a fix for what does not exist', async () => {
     for (const path of ['events/evt_x', 'invocations/inv_x', 'actions/act_x', 'agents/nobody', 'why/evt_x']) {
       const response = await call(`/api/v1/${path}`)
-      expect(response.status, path).toBe(404)
+      expect({ path, status: response.status }).toEqual({ path, status: 404 })
       expect(((await response.json()) as { error: object }).error).toMatchObject({
         code: 'GUILD_NOT_FOUND',
         fix: expect.any(String),

@@ -31,7 +31,7 @@ export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly json: boolean
   /** Prints for people, or the value itself with `--json`. */
-  show(value: unknown, human: () => string): void
+  readonly show: (value: unknown, human: () => string) => void
 }
 
 export type CommandModule = (program: Command, context: () => Context) => void

@@ -4,7 +4,7 @@
  * Time grows with path × pattern, never faster: both may come from outside.
  */
 export function globMatches(path: string, pattern: string): boolean {
-  if (!pattern.includes('/')) return levelMatches(path.slice(path.lastIndexOf('/') + 1), pattern)
+  if (!pattern.includes('/')) return wildcardMatches(path.slice(path.lastIndexOf('/') + 1), pattern)
   return partsMatch(path.split('/'), pattern.split('/'))
 }
 
@@ -19,7 +19,7 @@ function partsMatch(parts: readonly string[], globs: readonly string[]): boolean
       starGlob = glob
       starPart = part
       glob += 1
-    } else if (glob < globs.length && levelMatches(parts[part] ?? '', globs[glob] ?? '')) {
+    } else if (glob < globs.length && wildcardMatches(parts[part] ?? '', globs[glob] ?? '')) {
       part += 1
       glob += 1
     } else if (starGlob >= 0) {
@@ -32,7 +32,8 @@ function partsMatch(parts: readonly string[], globs: readonly string[]): boolean
   return glob === globs.length
 }
 
-function levelMatches(text: string, glob: string): boolean {
+/** `*` any characters, `?` one, all else literal. Time grows with text × glob, never faster. */
+export function wildcardMatches(text: string, glob: string): boolean {
   let at = 0
   let mark = 0
   let starMark = -1

@@ -38,16 +38,17 @@ export function metrics({ database, bus }: { readonly database: Database; readon
   table('guild_receipts', 'Receptions by disposition; received is their sum', 'disposition', sql.receiptsByDisposition)
   table('guild_desk_waiting', 'What waits for a person', 'kind', sql.deskWaiting)
   table('guild_breakers', 'Circuit breakers by state', 'state', sql.breakersOpen)
-  new Gauge({
+  const ready = new Gauge({
     name: 'guild_bus_ready',
     help: 'Messages deliverable and not claimed',
     labelNames: ['topic', 'group'],
-    registers: [registry],
+    registers: [],
     async collect() {
       this.reset()
       for (const lag of await bus.lag()) this.set({ topic: lag.topic, group: lag.group }, lag.ready)
     },
   })
+  registry.registerMetric(ready)
   return {
     registry,
     deliveries: new Counter({

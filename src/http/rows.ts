@@ -179,7 +179,16 @@ export const stepRow = z.looseObject({
 
 export const runDetail = runRow.extend({
   steps: z.array(stepRow).describe('the journal, every attempt'),
-  proposed: z.array(z.looseObject({ id: z.string(), type: z.string(), target: z.string(), state: z.string() })),
+  proposed: z.array(
+    z.looseObject({
+      id: z.string(),
+      type: z.string(),
+      target: z.string(),
+      state: z.string(),
+      reason: z.string().nullable(),
+      remote_url: z.string().nullable(),
+    }),
+  ),
   decisions: z.array(decisionRow),
 })
 export const actionDetail = actionRow.extend({

@@ -11,6 +11,7 @@ import { auditWriter } from '../audit/writer.ts'
 import type { Bus, Consumer } from '../bus/bus.ts'
 import { driveConsumer } from '../bus/drive.ts'
 import type { Outbox } from '../bus/outbox.ts'
+import type { ConnectorFile } from '../codex/kinds.ts'
 import type { Codex } from '../codex/snapshot.ts'
 import type { Settings } from '../config/settings.ts'
 import type { Database } from '../database/database.ts'
@@ -127,18 +128,24 @@ function llms({ settings, codex }: ComponentsDeps, models: ModelDirectory): Llm 
   })
 }
 
-/** One target per connector, kept while the connector's file stays the same: a client remembers what it has learnt. */
+/**
+ * One target per connector, kept while the connector's file stays the same: a client remembers what it has learnt. Without any file the
+ * environment alone makes a `github`.
+ */
 function targets({ settings, codex }: ComponentsDeps, variable: (name: string) => string | undefined) {
-  const known = new Map<string, { readonly file: unknown; readonly target: Target }>()
+  const known = new Map<string, { readonly file: ConnectorFile | undefined; readonly target: Target }>()
   return (name: string): Target | null => {
     const file = codex.current().connectors.get(name)
-    if (!file) return null
+    if (!file && name !== 'github') return null
     const before = known.get(name)
-    if (before?.file === file) return before.target
-    const access = githubAccess(file, { settings, variable })
+    if (before && before.file === file) return before.target
+    const access = () =>
+      file
+        ? githubAccess(file, { settings, variable })
+        : { apiUrl: settings.githubApiUrl, token: settings.githubToken ?? null }
     const target = new GithubTarget({
-      baseUrl: access.apiUrl,
-      token: async () => githubAccess(file, { settings, variable }).token,
+      baseUrl: access().apiUrl,
+      token: () => Promise.resolve(access().token),
       botLogin: botLogins(settings, codex.current(), name)[0] ?? null,
       clock: systemClock,
     })

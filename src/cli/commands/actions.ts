@@ -102,7 +102,7 @@ export function list(page: Page<ActionRow>): string {
 }
 
 export function desk(rows: readonly ApprovalRow[]): string {
-  if (rows.length === 0) return `${paint.green('Nothing waits for you.')}`
+  if (rows.length === 0) return paint.green('Nothing waits for you.')
   return rows.map((row) => card(row)).join('\n\n')
 }
 

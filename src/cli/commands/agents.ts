@@ -33,7 +33,7 @@ function human(rows: readonly AgentRow[]): string {
     { head: 'errors 24 h', cell: (row) => String(row.error_count_24h), align: 'right' },
     {
       head: 'capabilities',
-      cell: (row) => (row.status_reason ? `${row.status_reason}` : row.capabilities.join(', ')),
+      cell: (row) => row.status_reason ?? row.capabilities.join(', '),
       flexible: true,
     },
   ])

@@ -92,7 +92,7 @@ function detail(run: RunDetail): string {
     { head: 'type', cell: (action) => action.type },
     { head: 'target', cell: (action) => action.target },
     { head: 'state', cell: (action) => state(action.state) },
-    { head: '', cell: (action) => String(action['remote_url'] ?? action['reason'] ?? ''), flexible: true },
+    { head: '', cell: (action) => action.remote_url ?? action.reason ?? '', flexible: true },
   ])
   const decisions = run.decisions.map(
     (one) => `  ${paint.dim(when(one.at))} ${one.stage.padEnd(9)} ${state(one.outcome)}  ${one.reason}`,

@@ -22,7 +22,7 @@ Connectors are in shadow mode, where nothing is sent, until GUILD_LIVE or the Co
 export async function start(context: Context, which: readonly (typeof roles)[number][]): Promise<void> {
   const { serve } = await import('../../processes/serve.ts')
   const { settings, env, json } = context
-  const human = Boolean(process.stdout.isTTY) && !json
+  const human = process.stdout.isTTY && !json
   const stop = new AbortController()
   const onSignal = () => {
     if (stop.signal.aborted) process.exit(130)

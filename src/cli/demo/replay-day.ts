@@ -31,7 +31,7 @@ export class ReplayDay {
 
   async play(): Promise<void> {
     for (const [at, scene] of day().entries()) {
-      this.#say(`${paint.bold(`${at + 1}. ${scene.title}`)}`)
+      this.#say(paint.bold(`${at + 1}. ${scene.title}`))
       await this.#scene(scene)
       this.#say('')
     }

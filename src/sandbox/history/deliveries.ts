@@ -194,7 +194,7 @@ function branchOf(commit: HistoryCommit): string {
 }
 
 function titleOf(commit: HistoryCommit): string {
-  if (/^Merge /.test(commit.subject)) return commit.body.split('\n')[0] || commit.subject
+  if (commit.subject.startsWith('Merge ')) return commit.body.split('\n')[0] || commit.subject
   return commit.subject.replace(/ \(#\d+\)$/, '')
 }
 

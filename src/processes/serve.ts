@@ -1,10 +1,9 @@
 import type { Settings } from '../config/settings.ts'
 import type { StreamItem } from '../http/stream.ts'
-import { GuildError } from '../kernel/errors.ts'
 import { Guild } from './guild.ts'
 import { listen } from './listen.ts'
 import { logger } from './logger.ts'
-import { announce, localAdminKey, runningAt, withdraw } from './presence.ts'
+import { announce, localAdminKey, withdraw } from './presence.ts'
 import { liveConnector } from './connectors.ts'
 import type { Role } from './roles.ts'
 
@@ -40,27 +39,21 @@ const drainMs = 15_000
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { settings, signal } = options
-  const other = await runningAt(settings.home)
-  if (other && !settings.databaseUrl) {
-    throw new GuildError('GUILD_DATABASE_LOCKED', {
-      home: settings.home,
-      pid: 'another guild',
-      since: 'before',
-      url: other,
-    })
-  }
   const log = logger(settings)
   const stopping = new AbortController()
   await using guild = await Guild.open({ ...options, log })
   const port = await listen(guild.http, settings.host, settings.port)
   const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`
-  const running = guild.run(options.roles, stopping.signal)
+  let running: Promise<void> | null = null
   try {
     await Promise.all([announce(settings.home, url, new Date()), guild.publish(url)])
     const unlisten = options.onDecision
       ? await guild.stream.listen((items) => items.forEach((item) => options.onDecision?.(item)))
       : null
-    await options.onReady(await describe(guild, options, url, port))
+    const described = await describe(guild, options, url, port)
+    // Not before: after a crash the work left behind would keep the database busy, and readiness waiting.
+    running = guild.run(options.roles, stopping.signal)
+    await options.onReady(described)
     await aborted(signal)
     unlisten?.()
   } finally {

@@ -4,7 +4,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const asset = /\.(sql|lua|md|html|css|json)$/
+const asset = /\.(sql|lua|md|html|css|json|br)$/
 rmSync(`${root}dist`, { recursive: true, force: true })
 execFileSync('tsc', ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
 cpSync(`${root}src`, `${root}dist`, { recursive: true, filter: (path) => !/\.[a-z]+$/.test(path) || asset.test(path) })

@@ -5,6 +5,7 @@ import { GuildError, reasonOf } from '../kernel/errors.ts'
 import { sha256 } from '../kernel/ids.ts'
 import { codexFolders } from './documents.ts'
 import { codexBytesMax, decodeFiles, filesMax, selectFiles, type CodexFiles, type Found } from './files.ts'
+import { type GitFolders, headStamp } from './head-stamp.ts'
 import { blobsOf, commitOf, entriesOf, git, GitFailure, isRemote, treeOf, withoutCredentials } from './git.ts'
 
 export interface CodexHead {
@@ -57,6 +58,7 @@ class MirrorSource implements CodexSource {
   readonly #url: string
   readonly #branch: string | null
   readonly #dir: string
+  #known: CodexHead | null = null
 
   constructor(url: string, branch: string | null, dir: string) {
     this.shown = withoutCredentials(url)
@@ -68,17 +70,25 @@ class MirrorSource implements CodexSource {
 
   async head(signal?: AbortSignal): Promise<CodexHead> {
     return await guarded(this.shown, async () => {
+      const from = this.#branch === null ? 'HEAD' : `refs/heads/${this.#branch}`
+      if (this.#known && (await this.#remoteCommit(from, signal)) === this.#known.commit) return this.#known
       await mkdir(this.#dir, { recursive: true, mode: 0o700 })
       await git(['init', '--quiet', '--bare', '--', this.#dir], { signal })
-      const from = this.#branch === null ? 'HEAD' : `refs/heads/${this.#branch}`
       const fetch = ['-C', this.#dir, 'fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--end-of-options']
       await git([...fetch, this.#url, `+${from}:refs/guild/head`], { signal, timeoutMs: fetchMsMax })
       const commit = await commitOf(this.#dir, 'refs/guild/head', { signal })
       if (commit === null) throw new GitFailure('the branch has no commit')
       // Runs are pinned to commits; a force push must not take them away.
       await git(['-C', this.#dir, 'update-ref', `refs/guild/seen/${commit}`, commit], { signal })
-      return { commit, content: (await treeOf(this.#dir, commit, '', { signal })) ?? commit }
+      this.#known = { commit, content: (await treeOf(this.#dir, commit, '', { signal })) ?? commit }
+      return this.#known
     })
+  }
+
+  /** One question to the server instead of a fetch; most looks find nothing new. */
+  async #remoteCommit(ref: string, signal: AbortSignal | undefined): Promise<string | null> {
+    const out = await git(['ls-remote', '--quiet', '--', this.#url, ref], { signal, timeoutMs: fetchMsMax })
+    return /^([0-9a-f]{40,64})\s/.exec(out.toString('utf8'))?.[1] ?? null
   }
 
   async read(commit: string, signal?: AbortSignal): Promise<CodexFiles> {
@@ -96,6 +106,8 @@ class FolderSource implements CodexSource {
   readonly remote = false
   readonly #folder: string
   readonly #branch: string | null
+  #place: Place | null = null
+  #known: { readonly stamp: string; readonly head: CodexHead } | null = null
 
   constructor(folder: string, branch: string | null) {
     this.shown = folder
@@ -105,11 +117,17 @@ class FolderSource implements CodexSource {
 
   async head(signal?: AbortSignal): Promise<CodexHead> {
     return await guarded(this.shown, async () => {
-      const prefix = await this.#prefix(signal)
-      if (prefix !== null) {
+      const place = await this.#placed(signal)
+      if (place !== null) {
+        const stamp = await headStamp(place.folders, this.#branch)
+        if (stamp !== null && stamp === this.#known?.stamp) return this.#known.head
         const commit = await commitOf(this.#folder, this.#branch ?? 'HEAD', { signal })
-        const tree = commit === null ? null : await treeOf(this.#folder, commit, prefix, { signal })
-        if (commit !== null && tree !== null) return { commit, content: tree }
+        const tree = commit === null ? null : await treeOf(this.#folder, commit, place.prefix, { signal })
+        if (commit !== null && tree !== null) {
+          const head = { commit, content: tree }
+          this.#known = stamp === null ? null : { stamp, head }
+          return head
+        }
         if (this.#branch !== null) throw new GitFailure(`the branch ${this.#branch} has no such folder`)
       } else if (this.#branch !== null) throw new GitFailure('this folder is in no Git repository, so it has no branch')
       const { commit } = await readFolder(this.#folder)
@@ -120,7 +138,7 @@ class FolderSource implements CodexSource {
   async read(commit: string, signal?: AbortSignal): Promise<CodexFiles> {
     return await guarded(this.shown, async () => {
       if (!commit.startsWith('worktree-')) {
-        return await readCommit(this.#folder, (await this.#prefix(signal)) ?? '', commit, signal)
+        return await readCommit(this.#folder, (await this.#placed(signal))?.prefix ?? '', commit, signal)
       }
       const files = await readFolder(this.#folder)
       if (files.commit !== commit) throw new GitFailure(`the folder has changed since ${commit}`)
@@ -129,7 +147,7 @@ class FolderSource implements CodexSource {
   }
 
   async parent(commit: string, signal?: AbortSignal): Promise<string | null> {
-    if (commit.startsWith('worktree-')) return (await this.#prefix(signal)) === null ? null : await this.#head(signal)
+    if (commit.startsWith('worktree-')) return (await this.#placed(signal)) === null ? null : await this.#head(signal)
     return await guarded(this.shown, async () => await commitOf(this.#folder, `${commit}^`, { signal }))
   }
 
@@ -137,17 +155,27 @@ class FolderSource implements CodexSource {
     return await commitOf(this.#folder, 'HEAD', { signal })
   }
 
-  /** The folder's path inside its repository, `''` at the root; null: no repository, or no git. */
-  async #prefix(signal: AbortSignal | undefined): Promise<string | null> {
+  /** Where the folder stands in its repository; null: no repository (yet), or no git. Asked of git once. */
+  async #placed(signal: AbortSignal | undefined): Promise<Place | null> {
+    if (this.#place) return this.#place
+    const ask = ['rev-parse', '--path-format=absolute', '--git-dir', '--git-common-dir', '--show-prefix']
     try {
-      const out = await git(['-C', this.#folder, 'rev-parse', '--show-prefix'], { signal })
-      return out.toString('utf8').replace(/\/?\n$/, '')
+      const out = await git(['-C', this.#folder, ...ask], { signal })
+      const [own = '', common = '', prefix = ''] = out.toString('utf8').split('\n')
+      this.#place = { folders: { own, common }, prefix: prefix.replace(/\/$/, '') }
+      return this.#place
     } catch (error) {
       if (!(error instanceof GitFailure)) throw error
       if (/not a git repository|not installed/.test(error.message)) return null
       throw error
     }
   }
+}
+
+interface Place {
+  readonly folders: GitFolders
+  /** the folder's path inside its repository, `''` at the root */
+  readonly prefix: string
 }
 
 /** The files of a folder as they are now; the commit is a hash of them. */

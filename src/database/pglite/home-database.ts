@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { GuildError } from '../../kernel/errors.ts'
 import { HomeLock } from './home-lock.ts'
 import { PgliteDatabase } from './pglite-database.ts'
+import { unpackTemplate } from './template.ts'
 
 // From source Node runs the .ts; the build leaves a .js beside this file's .js.
 const script = fileURLToPath(new URL(`./initialise.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url))
@@ -45,6 +46,12 @@ async function create(home: string, folder: string): Promise<void> {
   const drafts = (await readdir(home)).filter((name) => name.startsWith('db.new'))
   for (const name of drafts) await rm(join(home, name), { recursive: true, force: true, maxRetries: 5 })
   const draft = join(home, `db.new-${randomUUID()}`)
+  if (!(await unpackTemplate(draft))) await initialise(home, draft)
+  await rename(draft, folder)
+}
+
+/** PostgreSQL's own way, for a PGlite that no template was made for. */
+async function initialise(home: string, draft: string): Promise<void> {
   const child = spawn(process.execPath, [script, draft], {
     stdio: ['pipe', 'ignore', 'pipe'],
     signal: AbortSignal.timeout(createMs),
@@ -52,5 +59,4 @@ async function create(home: string, folder: string): Promise<void> {
   const [[code], message] = await Promise.all([once(child, 'exit'), text(child.stderr)])
   const why = `it could not be created in ${home}: ${message.trim().slice(-500) || String(code)}`
   if (code !== 0) throw new GuildError('GUILD_DATABASE_UNAVAILABLE', { why })
-  await rename(draft, folder)
 }

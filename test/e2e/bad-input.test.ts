@@ -59,7 +59,9 @@ describe('bad input', () => {
   })
 
   it('answers the API only to a key, and lets a viewer read but not approve', async () => {
-    expect((await send(guild.webhooks, pullRequestOpened(7))).status).toBe(202)
+    const body = pullRequestOpened(7)
+    sandbox.github.seedFromWebhook(body)
+    expect((await send(guild.webhooks, body)).status).toBe(202)
     const proposal = await until(
       async () => (await guild.get<Page<ApprovalRow>>('/api/v1/approvals?state=PENDING')).items[0],
       { what: 'a proposal is on the desk' },

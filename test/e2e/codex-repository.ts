@@ -50,17 +50,20 @@ export interface HeraldSpec {
   readonly spec?: string
   readonly rules?: boolean
   readonly body?: string
+  readonly version?: string
 }
 
 /** The smallest Codex that does something: the herald comments on every pull request opened. */
-export function heraldCodex({ spec = '', rules = true, body = 'Welcome, {{payload.title}}.' }: HeraldSpec = {}): Record<
-  string,
-  string
-> {
+export function heraldCodex({
+  spec = '',
+  rules = true,
+  body = 'Welcome, {{payload.title}}.',
+  version = '1.0.0',
+}: HeraldSpec = {}): Record<string, string> {
   return {
     'agents/herald.yaml': `apiVersion: guild/v1
 kind: Agent
-metadata: { name: herald, type: Herald, version: 1.0.0, owner: us }
+metadata: { name: herald, type: Herald, version: ${version}, owner: us }
 spec:
   prompt: { system: prompts/herald.md }
 ${rules ? '  rules: rules/herald.yaml\n' : ''}  triggers:
@@ -79,7 +82,7 @@ spec:
   }
 }
 
-export function heraldRules(body: string): string {
+function heraldRules(body: string): string {
   return `apiVersion: guild/v1
 kind: Rules
 metadata: { name: herald }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { heraldCodex, heraldRules, Repository } from './codex-repository.ts'
+import { heraldCodex, Repository } from './codex-repository.ts'
 import { echoTo, liveEnv, openSandbox, pullRequestOpened, repo, send } from './github.ts'
 import { guild, guildJson, GuildProcess, temporary } from './process.ts'
 import type { Status } from './rows.ts'
@@ -29,8 +29,7 @@ it(
     }
     expect(await comment(1)).toContain('Welcome, Change 1.')
 
-    // Line 7 of the rules: a condition that is no CEL.
-    const broken = await codex.commit({ 'rules/herald.yaml': heraldRules('x').replace("'PR_OPENED'", "'PR_OPENED") })
+    const broken = await codex.commit(brokenCodex())
     const problem = await until(async () => (await serving()).problems, { what: 'the commit is refused' })
     expect(problem.commit).toBe(broken)
     expect((await serving()).commit).toBe(first)
@@ -41,7 +40,7 @@ it(
     expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringMatching(said)])
     expect(await comment(2)).toContain('Welcome, Change 2.')
 
-    const fixed = await codex.commit({ 'rules/herald.yaml': heraldRules('Be greeted, {{payload.title}}.') })
+    const fixed = await codex.commit(heraldCodex({ version: '1.1.0', body: 'Be greeted, {{payload.title}}.' }))
     await until(async () => (await serving()).commit === fixed, { what: 'the fixed commit serves' })
     expect((await serving()).problems).toBeNull()
     expect(await comment(3)).toContain('Be greeted, Change 3.')
@@ -49,3 +48,9 @@ it(
     expect(checks.find((check) => check.name === 'codex')?.verdict).toBe('ok')
   },
 )
+
+/** Line 7 of the rules: a condition that is no CEL. */
+function brokenCodex(): Record<string, string> {
+  const files = heraldCodex({ version: '1.1.0', body: 'never said' })
+  return { ...files, 'rules/herald.yaml': files['rules/herald.yaml']?.replace("'PR_OPENED'", "'PR_OPENED") ?? '' }
+}

@@ -5,7 +5,7 @@ import { chmod, chown, mkdir } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { bin, guild, GuildProcess, temporary } from './process.ts'
+import { alive, bin, descendants, guild, GuildProcess, temporary } from './process.ts'
 
 const nobody = 65_534
 const skipped = new Set<string>()
@@ -49,7 +49,7 @@ describe('guild up', () => {
       expect(await up.stop(signal)).toBe(0)
       const left = readdirSync(folder)
       expect(left.filter((name) => name.includes('lock') || name === 'server.json')).toEqual([])
-      expect([up.pid, ...children].filter((pid) => existsSync(`/proc/${pid}`))).toEqual([])
+      expect([up.pid, ...children].filter(alive)).toEqual([])
       expect(up.stderr).toBe('')
       // And what it left can be read without a server.
       expect(await guild(['doctor'], { env: { GUILD_HOME: folder } })).toMatchObject({ code: 0, stderr: '' })
@@ -110,12 +110,4 @@ function skip(what: string, reason: string): null {
   if (!skipped.has(what)) process.stderr.write(`skipped: ${what} (${reason})\n`)
   skipped.add(what)
   return null
-}
-
-/** Every process that this one has started, and theirs. */
-function descendants(pid: number): readonly number[] {
-  const { stdout } = spawnSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' })
-  const parents = stdout.split('\n').map((line) => line.trim().split(/\s+/).map(Number))
-  const children = parents.filter(([, parent]) => parent === pid).map(([child = 0]) => child)
-  return children.flatMap((child) => [child, ...descendants(child)])
 }

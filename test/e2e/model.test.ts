@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Sandbox } from '../../src/sandbox/sandbox.ts'
 import { startAnthropicFake } from '../wire/anthropic.ts'
@@ -6,7 +7,7 @@ import type { Fake, FakeScript } from '../wire/fake.ts'
 import { startOpenaiFake } from '../wire/openai.ts'
 import { heraldCodex, Repository } from './codex-repository.ts'
 import { commentsByNumber, echoTo, liveEnv, openSandbox, pullRequestOpened, repo, send } from './github.ts'
-import { guildJson, GuildProcess, temporary, type Env } from './process.ts'
+import { alive, descendants, type Env, guildJson, GuildProcess, temporary } from './process.ts'
 import type { BudgetRow, Page, RunDetail, RunRow } from './rows.ts'
 import { until } from './until.ts'
 
@@ -15,6 +16,19 @@ const tools = `  tools:
     actions: [{ type: GITHUB_COMMENT, autonomy: 2 }]
   model: { prefer: [PROVIDER/main], maxOutputTokensPerCall: 500 }
   limits: { maxWait: 4s }
+`
+
+const hanging = `  context: [{ id: slow, tool: toolbox.hang, timeout: 1s }]
+  tools: { allow: [{ name: toolbox.hang, timeout: 1s }] }
+  model: { prefer: [PROVIDER/main], maxOutputTokensPerCall: 500 }
+`
+const mcpServer = fileURLToPath(new URL('../wire/mcp-stdio.ts', import.meta.url))
+const toolbox = `apiVersion: guild/v1
+kind: Connector
+metadata: { name: toolbox }
+spec:
+  system: github
+  tools: { command: ${JSON.stringify(process.execPath)}, args: [${JSON.stringify(mcpServer)}] }
 `
 
 function codexFor(provider: 'anthropic' | 'openai', spec = tools): Record<string, string> {
@@ -84,9 +98,10 @@ describe.each([
     expect(fake.requests.every((request) => request.body.stream === true)).toBe(true)
     expect(JSON.stringify(fake.requests[2]?.body.messages)).toContain('act_')
     const budgets = await guildJson<Page<BudgetRow>>(['budgets'], { env: { GUILD_HOME: guild.home } })
-    const organisation = budgets.items.filter((row) => row.entity_type === 'ORGANISATION' || row.entity_type === 'ORG')
-    process.stderr.write(`budgets ${JSON.stringify(budgets.items)}\n`)
-    expect(organisation.every((row) => row.consumed_tokens === 111 && row.reserved_tokens === 0)).toBe(true)
+    expect(budgets.items.map((row) => [row.entity_type, row.consumed_tokens, row.reserved_tokens])).toEqual([
+      ['organization', 111, 0],
+      ['agent', 111, 0],
+    ])
   })
 })
 
@@ -103,14 +118,38 @@ describe('trouble', () => {
       const waiting = await runIn(guild, (run) => run.state === 'WAITING_RATE')
       const run = await endOf(guild)
       const { steps } = await guild.get<RunDetail>(`/api/v1/invocations/${run.id}`)
-      expect(waiting.detail).toMatch(/ECONNREFUSED|reach/i)
+      expect(waiting.reason_detail).toMatch(/ECONNREFUSED|reach/i)
       expect(run).toMatchObject({ state: 'FAILED', reason: 'PROVIDER' })
-      expect(run.detail).toMatch(/ECONNREFUSED|reach/i)
+      expect(run.reason_detail).toMatch(/ECONNREFUSED|reach/i)
       expect(steps.filter((step) => step.kind === 'llm' && step.status === 'FAILED').length).toBeGreaterThan(1)
       expect(commentsByNumber(sandbox).get(7) ?? 0).toBe(0)
       await ledgerBalances(guild)
     },
   )
+
+  it('cuts off a tool that hangs, tells the model, and goes on', { timeout: 120_000 }, async () => {
+    const hangs: FakeScript = [
+      { kind: 'say', calls: [{ name: 'toolbox__hang', args: {} }] },
+      { kind: 'say', text: 'The toolbox hangs; I stop here.' },
+    ]
+    await using sandbox = await openSandbox()
+    await using fake = await startAnthropicFake(hangs)
+    await using guild = await upWith(
+      sandbox,
+      { ...codexFor('anthropic', hanging), 'connectors/toolbox.yaml': toolbox },
+      { ANTHROPIC_BASE_URL: fake.url },
+    )
+    await send(guild.webhooks, pullRequestOpened(7))
+    const run = await endOf(guild)
+    const { steps } = await guild.get<RunDetail>(`/api/v1/invocations/${run.id}`)
+    expect(run).toMatchObject({ state: 'COMPLETED', summary: 'The toolbox hangs; I stop here.' })
+    expect(steps.find((step) => step.kind === 'context')).toMatchObject({ name: 'slow', status: 'DONE' })
+    expect(JSON.stringify(fake.requests[1]?.body.messages)).toMatch(/no answer within 1000 ms|timed? ?out/i)
+    const children = descendants(guild.pid)
+    expect(await guild.stop()).toBe(0)
+    expect(children.filter(alive)).toEqual([])
+    expect(fake.requests).toHaveLength(2)
+  })
 })
 
 async function upWith(sandbox: Sandbox, files: Record<string, string>, env: Env): Promise<GuildProcess> {

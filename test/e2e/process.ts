@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -190,6 +190,19 @@ const folders: string[] = []
 afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true, maxRetries: 5 })
 })
+
+/** Every process that this one has started, and theirs. */
+export function descendants(pid: number): readonly number[] {
+  const { stdout } = spawnSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' })
+  const parents = stdout.split('\n').map((line) => line.trim().split(/\s+/).map(Number))
+  const children = parents.filter(([, parent]) => parent === pid).map(([child = 0]) => child)
+  return children.flatMap((child) => [child, ...descendants(child)])
+}
+
+/** Still there; one that has ended and waits for its parent is not. */
+export function alive(pid: number): boolean {
+  return /^[^Z]/.test(spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim())
+}
 
 function start(args: readonly string[], { env, cwd, program = [process.execPath] }: CommandOptions): ChildProcess {
   const [command = process.execPath, ...before] = program

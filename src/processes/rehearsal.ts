@@ -8,6 +8,7 @@ import { Secret } from '../kernel/secret.ts'
 import { type DeliveryAnswer, deliver } from '../sandbox/deliver.ts'
 import { type Sandbox, sandboxLogin, sandboxToken, startSandbox } from '../sandbox/sandbox.ts'
 import { roles } from './roles.ts'
+import { sealHome } from './sealed-home.ts'
 import { type Serving, serve } from './serve.ts'
 
 const sql = statements(import.meta.url, './rehearsal.sql', ['unfinished'])
@@ -56,6 +57,7 @@ export class Rehearsal implements AsyncDisposable {
 
   static async open({ settings: given, env, version, home, live, rulesOnly }: RehearsalOptions): Promise<Rehearsal> {
     await rm(home, { recursive: true, force: true })
+    await sealHome(home)
     const secret = randomBytes(24).toString('hex')
     const sandbox = await startSandbox({ clock: systemClock })
     const settings: Settings = {

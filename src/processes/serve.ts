@@ -6,6 +6,7 @@ import { logger } from './logger.ts'
 import { announce, localAdminKey, withdraw } from './presence.ts'
 import { liveConnector } from './connectors.ts'
 import type { Role } from './roles.ts'
+import { isSealed } from './sealed-home.ts'
 
 export interface ServeOptions {
   readonly settings: Settings
@@ -37,7 +38,8 @@ const drainMs = 15_000
  * Opens, listens, drives the roles, and stops cleanly when `signal` aborts: no new deliveries, what is in flight settles (15 s at most),
  * nothing is left behind. Resolves after the stop.
  */
-export async function serve(options: ServeOptions): Promise<void> {
+export async function serve(given: ServeOptions): Promise<void> {
+  const options = await sealedOptions(given)
   const { settings, signal } = options
   const log = logger(settings)
   const stopping = new AbortController()
@@ -62,6 +64,12 @@ export async function serve(options: ServeOptions): Promise<void> {
     await Promise.race([running, deadline(drainMs)])
     await withdraw(settings.home)
   }
+}
+
+/** The home of a rehearsal stays one, whatever the environment of today says. */
+async function sealedOptions(given: ServeOptions): Promise<ServeOptions> {
+  if (given.sealed || !(await isSealed(given.settings.home))) return given
+  return { ...given, sealed: true, settings: { ...given.settings, live: [] } }
 }
 
 async function describe(guild: Guild, { settings }: ServeOptions, url: string, port: number): Promise<Serving> {

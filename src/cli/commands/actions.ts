@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
+import { systemClock } from '../../kernel/clock.ts'
 import { GuildError, reasonOf } from '../../kernel/errors.ts'
-import { openClient } from '../client.ts'
+import { type Client, openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
 import type { ActionDetail, ActionRow, ApprovalRow } from '../../http/rows.ts'
 import type { Page } from '../../http/page.ts'
@@ -62,16 +63,30 @@ function decideCommand(
     const { items } = await client.get<Page<ApprovalRow>>('/api/v1/approvals?state=PENDING')
     const asked = items.find((row) => row.id === id || row.action_id === id)
     if (!asked) throw new GuildError('GUILD_NOT_FOUND', { what: 'pending approval', id })
-    const done = await client.post<ActionRow>(`/api/v1/approvals/${encodeURIComponent(asked.id)}/${verb}`, {
+    const decided = await client.post<ActionRow>(`/api/v1/approvals/${encodeURIComponent(asked.id)}/${verb}`, {
       ...(verb === 'approve' && { approval_hash: asked.approval_hash }),
       ...(options.note && { note: options.note }),
       ...(args !== undefined && { args }),
     })
-    show(
-      done,
-      () => `${done.id} ${done.type} on ${done.target}: ${state(done.state)}${done.reason ? `, ${done.reason}` : ''}`,
-    )
+    const done = await ended(client, decided)
+    show(done, () => {
+      const where = done.remote_url ? `  ${done.remote_url}` : ''
+      return `${done.type} on ${done.target}: ${state(done.state)}${where}\n${paint.dim(`guild actions show ${done.id}`)}`
+    })
   })
+}
+
+const endMs = 5_000
+const lookMs = 200
+
+/** The action once it has been carried out, or as it stands after 5 s. */
+async function ended(client: Client, decided: ActionRow): Promise<ActionRow> {
+  const until = Date.now() + endMs
+  for (let row = decided; ;) {
+    if (!/^(APPROVED|READY|EXECUTING|PROBING|AMBIGUOUS)$/.test(row.state) || Date.now() > until) return row
+    await systemClock.sleep(lookMs)
+    row = await client.get<ActionRow>(`/api/v1/actions/${encodeURIComponent(decided.id)}`)
+  }
 }
 
 async function readJson(file: string): Promise<unknown> {

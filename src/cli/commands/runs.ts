@@ -49,7 +49,7 @@ export function list(page: Page<RunRow>): string {
     { head: 'tokens', cell: (row) => String(row.input_tokens + row.output_tokens), align: 'right' },
     { head: 'cost', cell: (row) => money(row.cost_micros), align: 'right' },
     { head: 'actions', cell: (row) => String(row.actions), align: 'right' },
-    { head: 'summary', cell: (row) => row.summary ?? row.reason_detail ?? '', flexible: true },
+    { head: 'summary', cell: (row) => (row.summary ?? row.reason_detail ?? '').split('\n')[0] ?? '', flexible: true },
   ])
   return page.next ? `${rows}\n${paint.dim(`more: guild runs --before ${page.next}`)}` : rows
 }

@@ -1,7 +1,7 @@
 import { openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
 import type { Status } from '../../http/status.ts'
-import { facts, ms, paint, plural, state, table, when } from '../print.ts'
+import { facts, ms, paint, state, table, when } from '../print.ts'
 
 export const statusCommand: CommandModule = (program, context) => {
   program
@@ -34,7 +34,9 @@ export function human(status: Status, from: string): string {
     [
       'desk',
       status.desk > 0
-        ? paint.yellow(`${plural(status.desk, 'decision')} wait for you: guild approvals`)
+        ? paint.yellow(
+            `${status.desk === 1 ? '1 decision waits' : `${status.desk} decisions wait`} for you: guild approvals`,
+          )
         : 'nothing waits for you',
     ],
     ['dead letters', status.dead > 0 ? paint.red(`${status.dead}: guild dead`) : '0'],

@@ -153,7 +153,7 @@ function tell({ say }: TryParts, { status, runs, actions, events, doctor, writte
       [
         { head: 'event → agent', cell: ([name]) => name },
         { head: 'times', cell: ([, all]) => String(all.length), align: 'right' },
-        { head: 'for example', cell: ([, all]) => all[0]?.summary ?? '', flexible: true },
+        { head: 'for example', cell: ([, all]) => (all[0]?.summary ?? '').split('\n')[0] ?? '', flexible: true },
       ],
     ),
   )

@@ -1,0 +1,2 @@
+-- name: unfinishedActions
+SELECT count(*) AS count FROM guild_core.actions WHERE state IN ('APPROVED', 'READY', 'EXECUTING', 'PROBING');

@@ -50,7 +50,7 @@ function overview(now: Status, events: readonly EventLine[]): string {
       .join(' · ') || 'none yet'
   const rows = events.map(
     (event) =>
-      `<tr><td><time datetime="${event.received_at.toISOString()}">${event.received_at.toISOString().slice(11, 19)}</time></td><td>${escape(event.type)}</td><td>${escape(event.subject_id)}</td><td>${escape(event.disposition)}</td><td>${escape(event.reason)}</td></tr>`,
+      `<tr><td><time datetime="${event.received_at.toISOString()}">${event.received_at.toISOString().slice(11, 19)}</time></td><td>${escape(event.type)}</td><td>${escape(event.subject_id)}</td><td>${escape(event.disposition)}</td><td title="${escape(event.reason)}">${escape(event.reason)}</td></tr>`,
   )
   const empty =
     '<tr><td colspan="5">Nothing has arrived yet. Try <code>guild demo</code>, or point a GitHub webhook at <code>/webhooks/github</code>.</td></tr>'
@@ -79,7 +79,8 @@ h1 { font-size: 1.3rem; letter-spacing: .02em } h2 { font-size: 1rem; margin-top
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem } dt { opacity: .7 } dd { margin: 0 }
 .count { font-variant-numeric: tabular-nums; font-weight: 600 }
 table { border-collapse: collapse; width: 100%; font-size: .875rem } th { text-align: left; opacity: .7; font-weight: 500 }
-td, th { padding: .35rem .75rem .35rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); vertical-align: top; overflow-wrap: anywhere }
+td, th { padding: .35rem .75rem .35rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); white-space: nowrap }
+td:last-child { width: 100%; max-width: 0; overflow: hidden; text-overflow: ellipsis }
 code { font-size: .9em; background: color-mix(in srgb, currentColor 8%, transparent); padding: .1em .35em; border-radius: .25em }
 .quiet { opacity: .7; font-size: .875rem } .bad { color: light-dark(#b00020, #ff8a80) }
 @media (max-width: 40rem) { td:nth-child(5), th:nth-child(5) { display: none } }

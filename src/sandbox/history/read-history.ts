@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { devNull } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { GuildError, reasonOf } from '../../kernel/errors.ts'
@@ -51,7 +52,7 @@ export async function readHistory(path: string, days: number, now: Date): Promis
   const folder = resolve(path)
   const git = (...args: string[]) => runGit(folder, args)
   const branch = await defaultBranch(git, folder)
-  const last = new Date((await git('log', '-1', '--format=%cI', branch)).trim())
+  const last = new Date((await git('log', '-1', '--format=%cI', '--end-of-options', branch)).trim())
   const span = days * 86_400_000
   const quiet = now.getTime() - last.getTime() > span
   const to = quiet ? last : now
@@ -65,6 +66,7 @@ export async function readHistory(path: string, days: number, now: Date): Promis
       `--max-count=${commitsMax}`,
       `--since=${from.toISOString()}`,
       `--format=${format}`,
+      '--end-of-options',
       branch,
     ),
   )
@@ -92,6 +94,9 @@ export async function readPatches(path: string, sha: string): Promise<ReadonlyMa
     '-m',
     '--no-color',
     '--unified=3',
+    '--no-ext-diff',
+    '--no-textconv',
+    '--end-of-options',
     sha,
     '--',
   ])
@@ -109,12 +114,17 @@ type Git = (...args: string[]) => Promise<string>
 // A record begins with RS; its fields end with US: neither can stand in a message that a terminal accepted.
 const format = '%x1e%H%x1f%P%x1f%an%x1f%ae%x1f%cI%x1f%s%x1f%b%x1f'
 
+// The repository may be anybody's, and its configuration can name programs: for signatures, file watching, hooks.
+const settings = ['core.quotepath=off', 'log.showSignature=false', 'core.fsmonitor=false', `core.hooksPath=${devNull}`]
+// Nor may a partial clone fetch what it lacks, by whatever transport its configuration names.
+const offline = { GIT_NO_LAZY_FETCH: '1', GIT_ALLOW_PROTOCOL: 'none' }
+
 async function runGit(folder: string, args: readonly string[]): Promise<string> {
   try {
-    const { stdout } = await run('git', ['-C', folder, '-c', 'core.quotepath=off', ...args], {
+    const { stdout } = await run('git', ['-C', folder, ...settings.flatMap((one) => ['-c', one]), ...args], {
       maxBuffer: outputBytesMax,
       timeout: gitMs,
-      env: { ...process.env, GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0', LC_ALL: 'C' },
+      env: { ...process.env, GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0', LC_ALL: 'C', ...offline },
     })
     return stdout
   } catch (error) {

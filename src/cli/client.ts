@@ -18,10 +18,13 @@ export interface Client extends AsyncDisposable {
 const callMs = 30_000
 export const adminKeyFile = 'admin.key'
 
+/** The admin key of this GUILD_HOME goes to the server of this GUILD_HOME only; a guild elsewhere gets GUILD_API_KEY or nothing. */
 export async function openClient(settings: Settings): Promise<Client> {
-  const url = settings.url ?? (await runningAt(settings.home))
-  if (url) return new HttpClient(url, settings.apiKey?.reveal() ?? localKey(settings.home))
-  return offlineClient(settings)
+  const own = settings.url !== undefined && settings.apiKey ? null : await runningAt(settings.home)
+  const url = settings.url ?? own
+  if (!url) return offlineClient(settings)
+  const isOwn = own !== null && new URL(url).origin === new URL(own).origin
+  return new HttpClient(url, settings.apiKey?.reveal() ?? (isOwn ? localKey(settings.home) : undefined))
 }
 
 /** The guild at `url`, with the admin key of its home on this machine. */

@@ -126,7 +126,8 @@ export function isRemote(url: string): boolean {
 }
 
 export function withoutCredentials(text: string): string {
-  return text.replaceAll(/(\w+:\/\/)[^/\s@]*@/g, '$1')
+  // To the last @ before the path: a password may hold one itself.
+  return text.replaceAll(/(\w+:\/\/)[^/\s]*@/g, '$1')
 }
 
 const silentFailure = 'git failed and said nothing'

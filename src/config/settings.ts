@@ -46,7 +46,7 @@ export const settingRows = {
     default: '8080',
   }),
   url: row('GUILD_URL', 'where the CLI finds a running guild; default: the one on this GUILD_HOME', url.optional()),
-  apiKey: row('GUILD_API_KEY', 'bearer key of the CLI; default: the admin key in GUILD_HOME', secret.optional(), {
+  apiKey: row('GUILD_API_KEY', 'bearer key of the CLI; default: for the guild of this GUILD_HOME its admin key', secret.optional(), {
     secret: true,
   }),
   databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', secret.optional(), {
@@ -102,7 +102,7 @@ export interface EffectiveSetting {
   readonly env: string
   readonly about: string
   readonly source: SettingSource
-  /** `[secret]` for secrets that are set */
+  /** `[secret]` for secrets that are set; URLs without the credentials they may carry */
   readonly shown: string
 }
 
@@ -123,9 +123,13 @@ export function effectiveSettings(env: Readonly<Record<string, string | undefine
       env: setting.env,
       about: setting.about,
       source,
-      shown: value && setting.secret ? '[secret]' : (value ?? ''),
+      shown: value && setting.secret ? '[secret]' : withoutCredentials(value ?? ''),
     }
   })
+}
+
+function withoutCredentials(value: string): string {
+  return value.replaceAll(/(\w+:\/\/)[^/\s]*@/g, '$1[secret]@')
 }
 
 function read(

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Bus } from '../bus/bus.ts'
 import type { Outbox } from '../bus/outbox.ts'
 import { GitCodex } from '../codex/codex.ts'
+import { withoutCredentials } from '../codex/git.ts'
 import type { Settings } from '../config/settings.ts'
 import type { Database } from '../database/database.ts'
 import { Keys } from '../http/auth.ts'
@@ -70,7 +71,10 @@ export class Guild implements AsyncDisposable {
   static async open(options: GuildOptions): Promise<Guild> {
     await using opening = new AsyncDisposableStack()
     const { settings, log } = options
-    const opened = opening.use(await openDatabase(settings))
+    // The database starts in a thread of its own: meanwhile the Codex is read here.
+    const changes = Promise.withResolvers<ReturnType<typeof codexChanges>>()
+    const reading = openCodex(options, changes.promise)
+    const opened = opening.use(await opensFirst(openDatabase(settings), reading, changes.reject))
     const database = opened.db
     if (database.kind === 'pglite' && options.roles.length > 0) {
       const leases = await takeOver(database)
@@ -78,17 +82,10 @@ export class Guild implements AsyncDisposable {
     }
     const { bus, outbox } = openBus(settings, database, systemClock, log)
     opening.use(bus)
-    const codex = await GitCodex.open({
-      url: codexUrl(settings),
-      home: settings.home,
-      refreshMs: settings.codexRefreshMs,
-      log,
-      clock: systemClock,
-      actionTypes,
-      ...codexChanges({ database, outbox, log }),
-    })
+    changes.resolve(codexChanges({ database, outbox, log }))
+    const codex = await reading
     const seen = options.sealed ? new SealedCodex(codex) : codex
-    const keys = new Keys(database)
+    const keys = new Keys(database, outbox)
     const stream = new DecisionStream(database, log)
     const owner = `${process.pid}-${randomUUID().slice(0, 8)}`
     const parts = components({ ...options, database, bus, outbox, codex: seen, owner })
@@ -149,6 +146,34 @@ export class Guild implements AsyncDisposable {
   }
 }
 
+/** Reads and validates at once; what a snapshot changes in the database waits until there is one. */
+function openCodex(
+  { settings, log }: GuildOptions,
+  changes: Promise<ReturnType<typeof codexChanges>>,
+): Promise<GitCodex> {
+  return GitCodex.open({
+    url: codexUrl(settings),
+    home: settings.home,
+    refreshMs: settings.codexRefreshMs,
+    log,
+    clock: systemClock,
+    actionTypes,
+    onChange: async (snapshot) => (await changes).onChange(snapshot),
+    onInvalid: async (commit, problems) => (await changes).onInvalid(commit, problems),
+  })
+}
+
+/** Two things are under way: when the first fails, the second is told and its own failure, which follows, is not a second error. */
+async function opensFirst<T>(first: Promise<T>, second: Promise<unknown>, tell: (error: unknown) => void): Promise<T> {
+  second.catch(() => undefined) // awaited by the caller once the first is there
+  try {
+    return await first
+  } catch (error) {
+    tell(error)
+    throw error
+  }
+}
+
 function aboutOf({ settings, roles: which, version }: GuildOptions, database: Database) {
   return {
     version,
@@ -156,6 +181,7 @@ function aboutOf({ settings, roles: which, version }: GuildOptions, database: Da
     roles: which.length === roles.length ? ['all'] : which,
     database: database.kind === 'pglite' ? `embedded, in ${settings.home}` : 'PostgreSQL',
     bus: settings.eventBusUrl.split(':')[0] ?? 'postgres',
-    codexUrl: codexUrl(settings),
+    // It may be https://user:token@host/…, and everybody with a key reads the status.
+    codexUrl: withoutCredentials(codexUrl(settings)),
   }
 }

@@ -1,0 +1,19 @@
+import { describe, expect, it } from 'vitest'
+import { effectiveSettings, settingRows } from './settings.ts'
+
+describe('what guild config prints', () => {
+  it('holds no secret, and no credentials of a URL', () => {
+    const secrets = Object.values(settingRows).filter((row) => 'secret' in row && row.secret)
+    const env = {
+      ...Object.fromEntries(secrets.map(({ env: name }) => [name, 'hunter2'])),
+      CODEX_URL: 'https://bot:hunter2@git.example.org/codex.git#main',
+      EVENT_BUS_URL: 'redis://:hunt@er2@cache:6379',
+      ANTHROPIC_BASE_URL: 'https://hunter2@proxy.example.org',
+    }
+    const shown = effectiveSettings(env)
+    expect(JSON.stringify(shown)).not.toMatch(/hunt|er2/)
+    expect(shown.find(({ env: name }) => name === 'CODEX_URL')?.shown).toBe(
+      'https://[secret]@git.example.org/codex.git#main',
+    )
+  })
+})

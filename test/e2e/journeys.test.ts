@@ -94,7 +94,7 @@ it('tells the story of one saved webhook body', limit, async () => {
   expect(tried).toMatchObject({ code: 0, stderr: '' })
   expect(tried.stdout).toMatch(/gateway {2}202 {2}pull_request, signed as GitHub signs/)
   expect(tried.stdout).toMatch(/PR_OPENED/)
-  expect(tried.stdout).toMatch(/quartermaster/)
+  expect(tried.stdout).toMatch(/sentinel 1\.\d\.\d ended/)
 })
 
 it.each([

@@ -285,7 +285,7 @@ function keyRoutes(plain: FastifyInstance, keys: Keys): void {
       },
     },
     async (request) => {
-      const made = await keys.create(request.body.name, request.body.role, new Date())
+      const made = await keys.create(request.body.name, request.body.role, new Date(), personOf(request))
       return { id: made.id, key: made.key.reveal() }
     },
   )
@@ -296,7 +296,7 @@ function keyRoutes(plain: FastifyInstance, keys: Keys): void {
       schema: { ...about('Keys', 'Makes a key useless at once', z.object({ revoked: z.boolean() })), params: id },
     },
     async (request) => {
-      await keys.revoke(request.params.id)
+      await keys.revoke(request.params.id, new Date(), personOf(request))
       return { revoked: true }
     },
   )
@@ -330,8 +330,7 @@ async function found(reading: Promise<unknown>, what: string, id: string): Promi
 }
 
 function decider(request: FastifyRequest, note: string | undefined): Decider {
-  const caller = callerOf(request)
-  return { by: `person:${caller.name}`, channel: 'api', note: note ?? null }
+  return { by: personOf(request), channel: 'api', note: note ?? null }
 }
 
 declare module 'fastify' {
@@ -342,6 +341,11 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller?: Caller
   }
+}
+
+/** As the audit trail names whoever asks. */
+function personOf(request: FastifyRequest): string {
+  return `person:${callerOf(request).name}`
 }
 
 /** The caller that the guard of `/api` has found. */

@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import type { Database } from '../database/database.ts'
+import { auditMessage } from '../audit/audit.ts'
+import type { Outbox } from '../bus/outbox.ts'
+import type { Database, Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import { GuildError } from '../kernel/errors.ts'
-import { sha256, timeId } from '../kernel/ids.ts'
+import { hashId, sha256, timeId } from '../kernel/ids.ts'
 import { Secret } from '../kernel/secret.ts'
+import { topics } from '../kernel/topics.ts'
 
 const sql = statements(import.meta.url, './auth.sql', [
   'insertKey',
@@ -43,23 +46,45 @@ const linkMinutes = 15
  */
 export class Keys {
   readonly #database: Database
-  constructor(database: Database) {
+  readonly #outbox: Pick<Outbox, 'add'>
+  constructor(database: Database, outbox: Pick<Outbox, 'add'>) {
     this.#database = database
+    this.#outbox = outbox
   }
 
-  async create(name: string, role: Role, now: Date): Promise<{ readonly id: string; readonly key: Secret }> {
-    const key = `guild_${randomBytes(32).toString('base64url')}`
-    const id = await this.adopt(name, role, new Secret(key), now)
-    return { id, key: new Secret(key) }
+  /** @param by who makes it, as the audit trail names them */
+  async create(
+    name: string,
+    role: Role,
+    now: Date,
+    by: string,
+  ): Promise<{ readonly id: string; readonly key: Secret }> {
+    const key = new Secret(`guild_${randomBytes(32).toString('base64url')}`)
+    return { id: await this.#adopt(name, role, key, now, by), key }
   }
 
-  /** Makes a key known that was created elsewhere (the admin key in GUILD_HOME); a known one stays as it is. */
+  /**
+   * Makes a key known that was created elsewhere (the admin key in GUILD_HOME); a known one stays as it is.
+   * @throws GUILD_UNAUTHENTICATED when it has been revoked
+   */
   async adopt(name: string, role: Role, key: Secret, now: Date): Promise<string> {
+    return this.#adopt(name, role, key, now, 'system:guild')
+  }
+
+  async #adopt(name: string, role: Role, key: Secret, now: Date, by: string): Promise<string> {
     const hash = sha256(key.reveal())
-    const id = timeId('key', now.getTime())
-    await this.#database.query(sql.insertKey, [id, name, role, hash])
-    const found = await this.#database.query<{ id: string }>(sql.findKey, [hash])
-    return found.rows[0]?.id ?? id
+    return this.#database.transaction(async (tx) => {
+      const made = await tx.query<{ id: string }>(sql.insertKey, [timeId('key', now.getTime()), name, role, hash])
+      const [fresh] = made.rows
+      if (fresh) {
+        await this.#audit(tx, 'KEY_CREATED', { id: fresh.id, name, role }, now, by)
+        return fresh.id
+      }
+      const found = await tx.query<{ id: string }>(sql.findKey, [hash])
+      const [known] = found.rows
+      if (!known) throw new GuildError('GUILD_UNAUTHENTICATED')
+      return known.id
+    })
   }
 
   /** @throws GUILD_UNAUTHENTICATED for a missing, unknown or revoked key */
@@ -84,9 +109,14 @@ export class Keys {
     return (await this.#database.query<KeyRow>(sql.listKeys)).rows
   }
 
-  async revoke(id: string): Promise<void> {
-    const { count } = await this.#database.query(sql.revokeKey, [id])
-    if (count === 0) throw new GuildError('GUILD_NOT_FOUND', { what: 'active key', id })
+  /** @param by who revokes it, as the audit trail names them. @throws GUILD_NOT_FOUND */
+  async revoke(id: string, now: Date, by: string): Promise<void> {
+    await this.#database.transaction(async (tx) => {
+      const { rows } = await tx.query<{ name: string; role: Role }>(sql.revokeKey, [id])
+      const [gone] = rows
+      if (!gone) throw new GuildError('GUILD_NOT_FOUND', { what: 'active key', id })
+      await this.#audit(tx, 'KEY_REVOKED', { id, ...gone }, now, by)
+    })
   }
 
   /** A link that signs a browser in once, within 15 minutes. @returns the token for `/sign-in?token=` */
@@ -100,6 +130,24 @@ export class Keys {
   async redeem(token: string): Promise<string | null> {
     const { rows } = await this.#database.query<{ key_id: string }>(sql.useLink, [sha256(token)])
     return rows[0]?.key_id ?? null
+  }
+
+  async #audit(
+    tx: Queryable,
+    eventType: string,
+    key: { readonly id: string; readonly name: string; readonly role: Role },
+    now: Date,
+    actor: string,
+  ): Promise<void> {
+    const entry = {
+      id: hashId('aud', eventType, key.id),
+      timestamp: now.toISOString(),
+      event_type: eventType,
+      payload: { key: key.id, name: key.name, role: key.role },
+      result: 'SUCCESS' as const,
+      actor,
+    }
+    await this.#outbox.add(tx, topics.audit, [auditMessage(entry)])
   }
 }
 

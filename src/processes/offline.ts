@@ -3,9 +3,9 @@ import type { Settings } from '../config/settings.ts'
 import { statements } from '../database/statements.ts'
 import { systemClock } from '../kernel/clock.ts'
 import type { Secret } from '../kernel/secret.ts'
+import { adminKey } from './admin-key.ts'
 import { Guild } from './guild.ts'
 import { logger } from './logger.ts'
-import { localAdminKey } from './presence.ts'
 import { isSealed } from './sealed-home.ts'
 
 const sql = statements(import.meta.url, './offline.sql', ['unfinishedActions'])
@@ -33,8 +33,7 @@ export async function openOffline(given: Settings): Promise<Offline> {
     log: logger({ logLevel: 'error' }),
     sealed,
   })
-  const key = await localAdminKey(settings.home)
-  await guild.keys.adopt('admin', 'admin', key, new Date())
+  const { key } = await adminKey(guild.keys, settings.home)
   return { http: guild.http, key, settle: () => settle(guild), close: () => guild[Symbol.asyncDispose]() }
 }
 

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { GuildError } from '../kernel/errors.ts'
 import { Secret } from '../kernel/secret.ts'
 
 const file = 'server.json'
+const adminKeyFile = 'admin.key'
 const presence = z.object({ pid: z.int(), url: z.url(), since: z.string() })
 const probeMs = 2_000
 
@@ -34,18 +36,47 @@ export async function runningAt(home: string): Promise<string | null> {
   }
 }
 
-/** The admin key of this GUILD_HOME, made on first use; readable by its owner only. */
+/** The admin key of this GUILD_HOME, made on first use; readable by its owner only. Several processes may ask at once: one key. */
 export async function localAdminKey(home: string): Promise<Secret> {
-  const path = join(home, 'admin.key')
+  return (await readAdminKey(home)) ?? makeAdminKey(home)
+}
+
+/** A new admin key in the place of one that has been revoked. */
+export async function renewAdminKey(home: string, revoked: Secret): Promise<Secret> {
+  const known = await readAdminKey(home)
+  if (known && known.reveal() !== revoked.reveal()) return known
+  await rm(join(home, adminKeyFile), { force: true })
+  return makeAdminKey(home)
+}
+
+async function makeAdminKey(home: string): Promise<Secret> {
+  const path = join(home, adminKeyFile)
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`
+  await mkdir(home, { recursive: true, mode: 0o700 })
+  await writeFile(temporary, `guild_${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
   try {
-    return new Secret((await readFile(path, 'utf8')).trim())
+    // Appears whole or not at all, and never in the place of the key that another process has just made.
+    await link(temporary, path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    await rm(temporary, { force: true })
+  }
+  const key = await readAdminKey(home)
+  if (!key) throw new GuildError('GUILD_INTERNAL', { why: `the admin key in ${home} is gone again` })
+  return key
+}
+
+async function readAdminKey(home: string): Promise<Secret | null> {
+  try {
+    const text = (await readFile(join(home, adminKeyFile), 'utf8')).trim()
+    // An empty file is no key: it would open the door to an empty bearer.
+    if (text === '') await rm(join(home, adminKeyFile), { force: true })
+    return text === '' ? null : new Secret(text)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    return null
   }
-  const key = `guild_${randomBytes(32).toString('base64url')}`
-  await mkdir(home, { recursive: true, mode: 0o700 })
-  await writeFile(path, `${key}\n`, { mode: 0o600, flag: 'wx' })
-  return new Secret(key)
 }
 
 async function readPresence(home: string): Promise<z.infer<typeof presence> | null> {

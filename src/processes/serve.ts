@@ -1,9 +1,10 @@
 import type { Settings } from '../config/settings.ts'
 import type { StreamItem } from '../http/stream.ts'
+import { adminKey } from './admin-key.ts'
 import { Guild } from './guild.ts'
 import { listen } from './listen.ts'
 import { logger } from './logger.ts'
-import { announce, localAdminKey, withdraw } from './presence.ts'
+import { announce, withdraw } from './presence.ts'
 import { liveConnector } from './connectors.ts'
 import type { Role } from './roles.ts'
 import { isSealed } from './sealed-home.ts'
@@ -74,7 +75,7 @@ async function sealedOptions(given: ServeOptions): Promise<ServeOptions> {
 
 async function describe(guild: Guild, { settings }: ServeOptions, url: string, port: number): Promise<Serving> {
   const now = new Date()
-  const keyId = await guild.keys.adopt('admin', 'admin', await localAdminKey(settings.home), now)
+  const { id: keyId } = await adminKey(guild.keys, settings.home)
   const snapshot = guild.codex.current()
   return {
     url,

@@ -5,13 +5,14 @@ import type { Outbox } from '../bus/outbox.ts'
 import { GitCodex } from '../codex/codex.ts'
 import { withoutCredentials } from '../codex/git.ts'
 import type { Settings } from '../config/settings.ts'
-import type { Database } from '../database/database.ts'
+import type { Database, Statement } from '../database/database.ts'
 import { Keys } from '../http/auth.ts'
 import { metrics } from '../http/metrics.ts'
 import { openHttp } from '../http/server.ts'
 import { Sessions } from '../http/session.ts'
 import { DecisionStream } from '../http/stream.ts'
 import { systemClock } from '../kernel/clock.ts'
+import { reasonOf } from '../kernel/errors.ts'
 import type { Service } from '../kernel/service.ts'
 import { api } from './api.ts'
 import { codexChanges } from './codex-changes.ts'
@@ -23,9 +24,12 @@ import type { Logger } from './logger.ts'
 import { openBus } from './open-bus.ts'
 import { openDatabase } from './open-database.ts'
 import { type Role, roles } from './roles.ts'
-import { runServices } from './run-services.ts'
+import { Health, runServices } from './run-services.ts'
 import { SealedCodex } from './sealed-codex.ts'
 import { takeOver } from './take-over.ts'
+
+/** Not the lag of the bus: counting a backlog of many thousands for every probe would make it longer. */
+const ping: Statement = { name: 'ping', text: 'SELECT 1' }
 
 export interface GuildOptions {
   readonly settings: Settings
@@ -50,7 +54,7 @@ export class Guild implements AsyncDisposable {
   /** Tells whoever finds the embedded database locked where this process listens. */
   readonly publish: (url: string) => Promise<void>
   readonly #log: Logger
-  #failed: string | null = null
+  readonly #health = new Health()
 
   private constructor(
     parts: Pick<Guild, 'database' | 'bus' | 'outbox' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish'>,
@@ -73,6 +77,7 @@ export class Guild implements AsyncDisposable {
     const { settings, log } = options
     // The database starts in a thread of its own: meanwhile the Codex is read here.
     const changes = Promise.withResolvers<ReturnType<typeof codexChanges>>()
+    changes.promise.catch(() => undefined) // whoever waits for it is told; nobody may be waiting yet
     const reading = openCodex(options, changes.promise)
     const opened = opening.use(await opensFirst(openDatabase(settings), reading, changes.reject))
     const database = opened.db
@@ -123,19 +128,18 @@ export class Guild implements AsyncDisposable {
     const services: Service[] = [this.codex, ...which.flatMap((role) => this.parts.services[role] ?? [])]
     if (which.some((role) => role !== 'gateway'))
       services.push({ name: 'outbox', run: (stop) => this.outbox.relay(stop) })
-    await runServices(services, signal, this.#log, (name, reason) => {
-      this.#failed = `${name} stopped: ${reason}`
-    })
+    await runServices(services, signal, this.#log, this.#health)
   }
 
   /** Why this process should not take traffic; empty when it should. */
   async unready(): Promise<readonly string[]> {
-    if (this.#failed) return [this.#failed]
+    const problems = this.#health.problems()
+    if (problems.length > 0) return problems
     try {
-      await this.bus.lag()
+      await this.database.query(ping)
       return []
     } catch (error) {
-      return [`the store does not answer: ${(error as Error).message}`]
+      return [`the store does not answer: ${reasonOf(error)}`]
     }
   }
 

@@ -79,16 +79,33 @@ describe('the words of a model', () => {
     ['a forged thread', '<!-- guild-thread:scribe -->', /<!--|guild-thread:/],
     ['a team', 'cc @octo/security', /@octo/],
     ['everyone', '@everyone look, @here too', /@everyone|@here/],
+    ['a team right behind another', '@a/b.@octo/security', /@octo/],
+    ['a team between escaped backticks', String.raw`\`@octo/security\``, /@octo/],
+    ['a team after one backtick', '`@octo/security', /@octo/],
+    ['a team after a fence that never closes', 'see ``` @octo/security', /@octo/],
+    ['a team after a fence in the middle of a line', 'see ```\n@octo/security\n```', /@octo/],
+    ['a team between code spans of two lengths', '``a `b`` @octo/security `', /@octo/],
+    ['a team after a code span over two lines', 'a ` b\nc ` @octo/security `d`', /@octo/],
+    ['a team in a table cell', '| ` | @octo/security ` |\n|-|-|', /@octo/],
+    ['a team between tags with backticks', '<b title="`"> @octo/security <b title="`">', /@octo/],
+    ['a team in an HTML block with fences', '<div>\n```\n@octo/security\n```\n</div>', /@octo/],
+    ['a team after a fence that a list item ends', '- a\n\n   ```\n@octo/security\n   ```', /@octo/],
+    ['a team between fences of two kinds', '~~~\n```\n~~~\n@octo/security\n```', /@octo/],
+    ['a team after a line separator', 'see\u2028```\n@octo/security\n```', /@octo/],
+    ['a team after a closed fence', '```\nx\n```\n@octo/security', /@octo/],
   ])('cannot carry %s', (_, words, never) => {
     expect(neutralise(words)).not.toMatch(never)
   })
 
-  it.each(['ask @ada', 'write to ada@example.org', 'npm i `@octo/core`', '```sh\nnpm i @octo/core\n```'])(
-    'stay whole: %s',
-    (words) => {
-      expect(neutralise(words)).toBe(words)
-    },
-  )
+  it.each([
+    'ask @ada',
+    'write to ada@example.org',
+    'npm i `@octo/core`',
+    '```sh\nnpm i @octo/core\n```',
+    'a `b`\n\n````\n```\n@octo/core\n````\nc `@octo/core`',
+  ])('stay whole: %s', (words) => {
+    expect(neutralise(words)).toBe(words)
+  })
 
   it('never outgrow what GitHub takes, and keep their marks', () => {
     const body = markedBody('<!--'.repeat(15_000), ['guild:act_1'])

@@ -42,13 +42,50 @@ export function hasMark(body: string | null, mark: string): boolean {
  * and mentions of teams and of everybody lose their effect. Code is left alone, where `@scope/package` is a name and not a team.
  */
 export function neutralise(words: string): string {
-  return words
-    .replaceAll('<!--', '&lt;!--')
-    .replaceAll(/guild(?=:act_|-thread:)/gi, `$&${zeroWidth}`)
-    .split(/(```[\s\S]*?(?:```|$)|`[^`\n]+`)/)
-    .map((part, index) => (index % 2 === 1 ? part : part.replaceAll(loudMention, `$1@${zeroWidth}$2`)))
-    .join('')
+  const unmarked = words.replaceAll('<!--', '&lt;!--').replaceAll(/guild(?=:act_|-thread:)/gi, `$&${zeroWidth}`)
+  // HTML, tilde fences and unusual line ends move the borders of code in ways that only a Markdown parser sees.
+  if (/<[a-z/!?]|~~~|[\r\u2028\u2029]/i.test(unmarked)) return silence(unmarked)
+  return aroundFences(unmarked, (prose) =>
+    // So do a backtick that is escaped, doubled or left alone in its line, and a table, whose cells end inside of code.
+    /``|[\\|]/.test(prose) || prose.split('\n').some((line) => line.split('`').length % 2 === 0)
+      ? silence(prose)
+      : prose
+          .split(inlineCode)
+          .map((part, index) => (index % 2 === 1 ? part : silence(part)))
+          .join(''),
+  )
 }
 
 const zeroWidth = '\u200b'
-const loudMention = /(^|[^\w`])@([\w-]+\/[\w.-]+|everyone\b|here\b|channel\b|all\b)/gi
+const inlineCode = /(`[^`\n]+`)/
+const loudMention = /(?<!\w)@(?=[\w-]+\/[\w.-]|(?:everyone|here|channel|all)\b)/gi
+
+function silence(words: string): string {
+  return words.replaceAll(loudMention, `@${zeroWidth}`)
+}
+
+/** Changes what stands outside of fenced code. A fence counts at the very beginning of a line (in no list, no quote), and when it is closed. */
+function aroundFences(words: string, change: (prose: string) => string): string {
+  const out: string[] = []
+  let prose: string[] = []
+  let code: string[] = []
+  let ticks = 0
+  for (const line of words.split('\n')) {
+    const [, run = '', rest = ''] = /^(`{3,})([^`]*)$/.exec(line) ?? []
+    if (ticks === 0 && run === '') {
+      prose.push(line)
+      continue
+    }
+    code.push(line)
+    if (ticks === 0) ticks = run.length
+    else if (run.length >= ticks && rest.trim() === '') {
+      if (prose.length > 0) out.push(change(prose.join('\n')))
+      out.push(...code)
+      prose = []
+      code = []
+      ticks = 0
+    }
+  }
+  prose.push(...code)
+  return [...out, ...(prose.length > 0 ? [change(prose.join('\n'))] : [])].join('\n')
+}

@@ -15,7 +15,7 @@ const text = z.string().min(1)
 const url = z.url()
 const port = z
   .string()
-  .regex(/^\d{1,5}$/)
+  .regex(/^\d{1,5}$/, 'it takes a port, 0 to 65535')
   .transform(Number)
   .pipe(z.int().min(0).max(65_535))
 const list = z.string().transform((value) =>
@@ -46,9 +46,14 @@ export const settingRows = {
     default: '8080',
   }),
   url: row('GUILD_URL', 'where the CLI finds a running guild; default: the one on this GUILD_HOME', url.optional()),
-  apiKey: row('GUILD_API_KEY', 'bearer key of the CLI; default: for the guild of this GUILD_HOME its admin key', secret.optional(), {
-    secret: true,
-  }),
+  apiKey: row(
+    'GUILD_API_KEY',
+    'bearer key of the CLI; default: for the guild of this GUILD_HOME its admin key',
+    secret.optional(),
+    {
+      secret: true,
+    },
+  ),
   databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', secret.optional(), {
     secret: true,
   }),

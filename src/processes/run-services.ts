@@ -5,35 +5,58 @@ import type { Service } from '../kernel/service.ts'
 import { backoffMs } from '../kernel/backoff.ts'
 
 const restart = { baseMs: 500, maxMs: 30_000 }
+/** One that has run for so long was well: its next failure is a first one. */
+const wellAfterMs = 60_000
+
+/** Which services are down at this moment, and why. */
+export class Health {
+  readonly #down = new Map<Service, string>()
+
+  problems(): readonly string[] {
+    return [...this.#down].map(([{ name }, reason]) => `${name} stopped: ${reason}`)
+  }
+
+  down(service: Service, reason: string): void {
+    this.#down.set(service, reason)
+  }
+
+  up(service: Service): void {
+    this.#down.delete(service)
+  }
+}
 
 /**
- * Runs services side by side until `signal` aborts. One that fails is started again with back-off and never takes the others along;
- * `onDown` says so meanwhile, so that readiness can tell.
+ * Runs services side by side until `signal` aborts. One that fails, or ends untold, is started again with back-off and never takes the
+ * others along; `health` says so meanwhile, so that readiness can tell.
  */
 export async function runServices(
   services: readonly Service[],
   signal: AbortSignal,
   log: Log,
-  onDown: (name: string, reason: string) => void,
+  health: Health,
 ): Promise<void> {
-  await Promise.all(services.map((service) => keepRunning(service, signal, log, onDown)))
+  await Promise.all(services.map((service) => keepRunning(service, signal, log, health)))
 }
 
-async function keepRunning(
-  service: Service,
-  signal: AbortSignal,
-  log: Log,
-  onDown: (name: string, reason: string) => void,
-): Promise<void> {
+async function keepRunning(service: Service, signal: AbortSignal, log: Log, health: Health): Promise<void> {
   for (let failures = 1; !signal.aborted; failures += 1) {
-    try {
-      await service.run(signal)
-      return
-    } catch (error) {
-      if (signal.aborted) return
-      onDown(service.name, reasonOf(error))
-      log.error({ service: service.name, reason: reasonOf(error), err: error }, 'service failed and is started again')
-      await systemClock.sleep(backoffMs(failures, restart, Math.random()), signal)
-    }
+    const began = performance.now()
+    health.up(service)
+    const error = await failureOf(service, signal)
+    if (signal.aborted) return
+    const reason = error === null ? 'it ended by itself' : reasonOf(error)
+    if (performance.now() - began > wellAfterMs) failures = 1
+    health.down(service, reason)
+    log.error({ service: service.name, reason, err: error }, 'service failed and is started again')
+    await systemClock.sleep(backoffMs(failures, restart, Math.random()), signal)
+  }
+}
+
+async function failureOf(service: Service, signal: AbortSignal): Promise<unknown> {
+  try {
+    await service.run(signal)
+    return null
+  } catch (error) {
+    return error
   }
 }

@@ -1,6 +1,6 @@
 import type { StreamItem } from '../http/stream.ts'
 import type { Client } from './client.ts'
-import { paint, state, when } from './print.ts'
+import { paint, printable, state, when } from './print.ts'
 
 /** Prints decisions as they are made, until Ctrl-C. */
 export async function follow(client: Client, json: boolean): Promise<void> {
@@ -21,5 +21,7 @@ export function print(item: StreamItem, json: boolean): void {
 export function sentence(item: StreamItem): string {
   const what = [item.event_type, item.subject_id].filter(Boolean).join(' ')
   const who = item.agent_id ? ` ${paint.bold(item.agent_id)}` : ''
-  return `${paint.dim(when(item.at))}  ${item.stage.padEnd(9)}${who} ${state(item.outcome)}  ${paint.dim(what)}  ${item.reason}`
+  return printable(
+    `${paint.dim(when(item.at))}  ${item.stage.padEnd(9)}${who} ${state(item.outcome)}  ${paint.dim(what)}  ${item.reason}`,
+  )
 }

@@ -3,7 +3,7 @@ import { loadSettings, type Settings } from '../config/settings.ts'
 import { isGuildError, reasonOf } from '../kernel/errors.ts'
 import { RemoteError } from './client.ts'
 import { version } from './version.ts'
-import { paint } from './print.ts'
+import { paint, printable } from './print.ts'
 import { actionsCommands } from './commands/actions.ts'
 import { agentsCommand } from './commands/agents.ts'
 import { auditCommand } from './commands/audit.ts'
@@ -71,7 +71,7 @@ export async function main(args: readonly string[]): Promise<number> {
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-  console.error(`${paint.red('error')}  ${reasonOf(error)}`)
+  console.error(`${paint.red('error')}  ${printable(reasonOf(error))}`)
   if (isGuildError(error) || error instanceof RemoteError) {
     console.error(`${paint.dim('fix')}    ${error.fix}`)
     console.error(`${paint.dim('code')}   ${error.code}`)
@@ -91,7 +91,7 @@ function contextOf(program: Command): Context {
     settings: loadSettings(env),
     env,
     json,
-    show: (value, human) => process.stdout.write(`${json ? JSON.stringify(value, null, 2) : human()}\n`),
+    show: (value, human) => process.stdout.write(`${json ? JSON.stringify(value, null, 2) : printable(human())}\n`),
   }
 }
 

@@ -76,6 +76,16 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`
 }
 
+// All but line ends, tabs and the colours of `paint`: an escape sequence in a title could hide or forge what a person decides on.
+const unprintable =
+  // oxlint-disable-next-line no-control-regex -- these are what it is about
+  /(?!\u001b\[(?:1|2|22|31|32|33|36|39)m)[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+
+/** Text for a terminal: control characters and direction changes, which come from outside, are shown instead of obeyed. */
+export function printable(text: string): string {
+  return text.replaceAll(unprintable, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
 function terminalWidth(): number {
   return process.stdout.columns ?? 120
 }

@@ -5,7 +5,7 @@ import { type Client, openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
 import type { ActionDetail, ActionRow, ApprovalRow } from '../../http/rows.ts'
 import type { Page } from '../../http/page.ts'
-import { facts, paint, state, table, when } from '../print.ts'
+import { facts, paint, plural, state, table, when } from '../print.ts'
 import { query } from '../query.ts'
 
 /** `actions`, and the desk: `approvals`, `approve`, `deny`. */
@@ -121,17 +121,27 @@ export function desk(rows: readonly ApprovalRow[]): string {
   return rows.map((row) => card(row)).join('\n\n')
 }
 
-/** One item of the desk: what, why, the exact text, until when, and what to type. */
+const linesMax = 24
+
+/** One item of the desk: what, why, the exact text and every other argument, until when, and what to type. */
 export function card(row: ApprovalRow, guild = 'guild'): string {
-  const text = typeof row.args['body'] === 'string' ? row.args['body'] : JSON.stringify(row.args, null, 2)
-  const title = typeof row.args['title'] === 'string' ? `${row.args['title']}\n` : ''
+  const { title, body, ...others } = row.args
+  // Repository and number are the target; anything else may be what matters, such as the verdict of a review.
+  const rest = Object.entries(others).filter(([name]) => name !== 'repo' && name !== 'number')
+  const said = [title, body].filter((text) => typeof text === 'string')
+  const lines = (said.length > 0 ? said.join('\n') : JSON.stringify(row.args, null, 2)).split('\n')
+  const hidden = lines.length - linesMax
   return [
     facts([
       ['asks', `${paint.bold(row.agent_id)}: ${row.type} on ${row.target}`],
+      ...(said.length > 0 ? rest.map(([name, value]) => [name, JSON.stringify(value)] as const) : []),
       ['because', `event ${row.event_id}${row.rule ? `, ${row.rule}` : ''}`],
       ['owner', `${row.asked}, expires ${when(row.expires_at)}`],
     ]),
-    paint.cyan(indent(`${title}${text}`.split('\n').slice(0, 24).join('\n'))),
+    paint.cyan(indent(lines.slice(0, linesMax).join('\n'))),
+    ...(hidden > 0
+      ? [paint.yellow(`  … ${plural(hidden, 'more line')}, shown by ${guild} actions show ${row.action_id}`)]
+      : []),
     `  ${guild} approve ${row.id}   ${paint.dim('or')}   ${guild} deny ${row.id}`,
   ].join('\n')
 }

@@ -6,7 +6,7 @@ import { readBack } from '../demo/read-back.ts'
 import { openClientAt } from '../client.ts'
 import type { CommandModule, Context } from '../main.ts'
 import { version } from '../version.ts'
-import { paint } from '../print.ts'
+import { paint, printable } from '../print.ts'
 
 export const demoCommand: CommandModule = (program, context) => {
   program
@@ -69,5 +69,5 @@ Then your own repository:
 }
 
 function say(text: string): void {
-  process.stdout.write(`${text}\n`)
+  process.stdout.write(`${printable(text)}\n`)
 }

@@ -4,7 +4,7 @@ import { GuildError, reasonOf } from '../../kernel/errors.ts'
 import { openClientAt } from '../client.ts'
 import type { CommandModule, Context } from '../main.ts'
 import { version } from '../version.ts'
-import { paint } from '../print.ts'
+import { paint, printable } from '../print.ts'
 import { tryHistory } from '../try/try-history.ts'
 import { tryPayload } from '../try/try-payload.ts'
 
@@ -38,7 +38,7 @@ async function tryOut(context: Context, path: string, options: Options): Promise
   const payload = await payloadAt(path)
   const { settings, env } = context
   const home = join(settings.home, 'try')
-  const say = (text: string) => void (context.json ? process.stderr : process.stdout).write(`${text}\n`)
+  const say = (text: string) => void (context.json ? process.stderr : process.stdout).write(`${printable(text)}\n`)
   say(paint.dim('Starting a guild of its own in shadow mode …'))
   const { Rehearsal } = await import('../../processes/rehearsal.ts')
   await using rehearsal = await Rehearsal.open({ settings, env, version: version(), home, live: [], rulesOnly: false })

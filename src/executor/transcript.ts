@@ -146,8 +146,12 @@ function eventText(event: GuildEvent, agent: CompiledAgent, tokensMax: number): 
 
 function storyOf({ response, results }: Turn): string {
   const calls = response.toolCalls.map(({ name, args }, index) => {
-    const result = results[index]?.text ?? 'not done'
-    return `You called ${name} with ${cutToTokens(JSON.stringify(args), closingResultTokens).text}\n${cutToTokens(result, closingResultTokens).text}`
+    const asked = `You called ${name} with ${cutToTokens(JSON.stringify(args), closingResultTokens).text}`
+    const result = results[index]
+    if (!result) return `${asked}\nnot done`
+    // Fenced anew: the cut takes the end mark away, and what follows must not read as part of the data, nor the data as ours.
+    const cut = cutToTokens(result.text, closingResultTokens).text
+    return `${asked}\n${fence(`result of ${name}`, result.integrity, cut)}`
   })
   return [response.text, ...calls].filter(Boolean).join('\n')
 }

@@ -138,8 +138,13 @@ export class Connection {
     return new GuildError('GUILD_TOOL_FAILED', { tool, why })
   }
 
-  /** The reason in words; of a child process how it ended, of a fetch what the socket said. */
+  /**
+   * The reason in words; of a child process how it ended, of a fetch what the socket said. Never the server's own words: errors are
+   * told to the model as ours, unfenced, while anybody may have written what a server says.
+   */
   #why(error: unknown): string {
+    if (error instanceof SdkHttpError) return `it answered ${error.status ?? 'something'} over HTTP`
+    if (error instanceof ProtocolError) return `it answered with the error ${error.code}`
     return (this.#link?.epitaph?.() ?? reasonOf(root(error))).slice(0, 300)
   }
 }

@@ -5,6 +5,7 @@ import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zo
 import { GuildError } from '../kernel/errors.ts'
 import { type Api, apiRoutes, guard } from './api.ts'
 import type { Keys } from './auth.ts'
+import { drainOnClose } from './drain.ts'
 import type { Metrics } from './metrics.ts'
 import { pageRoutes } from './pages.ts'
 import { sendProblem } from './problem.ts'
@@ -29,6 +30,8 @@ export interface HttpDeps {
 }
 
 const apiBodyBytesMax = 1024 * 1024
+/** longer than a delivery may take (2 s), shorter than the patience of a process manager */
+const drainMs = 5_000
 
 /** Gateway, API, live stream, health and pages in one server that does not listen yet. */
 export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
@@ -40,6 +43,7 @@ export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
     forceCloseConnections: true,
     genReqId: () => '',
   })
+  drainOnClose(app, drainMs)
   app.setValidatorCompiler(validatorCompiler)
   // The schemas of answers are documentation, held true by a test; checking each answer again would cost every request.
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))

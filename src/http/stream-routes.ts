@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { reasonOf } from '../kernel/errors.ts'
 import type { DecisionStream, StreamItem } from './stream.ts'
 
 const heartbeatMs = 15_000
@@ -8,27 +9,42 @@ const bufferedBytesMax = 1024 * 1024
 /** `GET /api/v1/stream`: server-sent events, one per decision. `Last-Event-ID` (or `?after=`) resumes. */
 export function streamRoutes(stream: DecisionStream): FastifyPluginAsync {
   return async (app) => {
-    app.get('/stream', { config: { role: 'viewer' }, schema: { hide: true } }, async (request, reply) => {
-      reply.hijack()
-      const { raw } = reply
-      raw.writeHead(200, {
-        'content-type': 'text/event-stream',
-        'cache-control': 'no-store',
-        'x-accel-buffering': 'no',
-      })
-      const send = (items: readonly StreamItem[]) => {
-        if (raw.writableLength > bufferedBytesMax) raw.destroy()
-        else for (const item of items) raw.write(`id: ${item.id}\nevent: decision\ndata: ${JSON.stringify(item)}\n\n`)
-      }
-      raw.write(': guild\n\n')
-      const stop = await stream.listen(send)
-      const heartbeat = setInterval(() => raw.write(': still here\n\n'), heartbeatMs)
-      raw.once('close', () => {
-        clearInterval(heartbeat)
-        stop()
-      })
-      const after = Number(request.headers['last-event-id'] ?? (request.query as { after?: string }).after)
-      if (Number.isSafeInteger(after) && after > 0) send(await stream.since(after))
-    })
+    app.get(
+      '/stream',
+      { config: { role: 'viewer', endless: true }, schema: { hide: true } },
+      async (request, reply) => {
+        reply.hijack()
+        const { raw } = reply
+        raw.writeHead(200, {
+          'content-type': 'text/event-stream',
+          'cache-control': 'no-store',
+          'x-accel-buffering': 'no',
+        })
+        const send = (items: readonly StreamItem[]) => {
+          if (raw.writableLength > bufferedBytesMax) raw.destroy()
+          else for (const item of items) write(`id: ${item.id}\nevent: decision\ndata: ${JSON.stringify(item)}\n\n`)
+        }
+        // A write after the end is an error that nobody waits for: it would end the process.
+        const write = (text: string) => !raw.writableEnded && !raw.destroyed && raw.write(text)
+        write(': guild\n\n')
+        // Before the wait: a reader that leaves during it would be listened for, for ever.
+        const gone = new Promise<void>((resolve) => raw.once('close', resolve))
+        const stop = await stream.listen(send).catch((error: unknown) => {
+          // The head is out, so this can only be told by ending: the reader comes back.
+          request.log.warn({ reason: reasonOf(error) }, 'live stream could not begin')
+          raw.destroy()
+        })
+        if (!stop) return
+        // It left during the wait: nobody would stop listening for it.
+        if (raw.closed) return stop()
+        const heartbeat = setInterval(() => write(': still here\n\n'), heartbeatMs)
+        raw.once('close', () => {
+          clearInterval(heartbeat)
+          stop()
+        })
+        const after = Number(request.headers['last-event-id'] ?? (request.query as { after?: string }).after)
+        if (Number.isSafeInteger(after) && after > 0) send(await stream.since(after))
+      },
+    )
   }
 }

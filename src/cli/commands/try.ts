@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readHistory } from '../../sandbox/history/read-history.ts'
 import { GuildError, reasonOf } from '../../kernel/errors.ts'
 import { openClientAt } from '../client.ts'
 import type { CommandModule, Context } from '../main.ts'
@@ -36,6 +37,8 @@ async function tryOut(context: Context, path: string, options: Options): Promise
   if (!Number.isInteger(days) || days < 1 || days > 3_650)
     throw new GuildError('GUILD_COMMAND_INVALID', { why: `--days takes 1 to 3650, not ${options.days}` })
   const payload = await payloadAt(path)
+  // Before anything starts: a folder without a history is told so at once.
+  const history = payload === null ? await readHistory(path, days, new Date()) : null
   const { settings, env } = context
   const home = join(settings.home, 'try')
   const say = (text: string) => void (context.json ? process.stderr : process.stdout).write(`${printable(text)}\n`)
@@ -45,7 +48,7 @@ async function tryOut(context: Context, path: string, options: Options): Promise
   await using client = openClientAt(rehearsal.serving.url, home)
   const parts = { rehearsal, client, say, home, settings }
   const result =
-    payload === null ? await tryHistory(parts, path, days) : await tryPayload(parts, payload, options.event)
+    history === null ? await tryPayload(parts, payload, options.event) : await tryHistory(parts, path, history, days)
   if (context.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`)
 }
 

@@ -1,5 +1,5 @@
 import { historyDeliveries, type HistoryDelivery, newestAsPulls } from '../../sandbox/history/deliveries.ts'
-import { type History, readHistory, readPatches } from '../../sandbox/history/read-history.ts'
+import { type History, readPatches } from '../../sandbox/history/read-history.ts'
 import type { DoctorReport } from '../../http/doctor.ts'
 import type { ActionRow, ApprovalRow, EventRow, RunRow } from '../../http/rows.ts'
 import type { Page } from '../../http/page.ts'
@@ -17,9 +17,8 @@ const patchedMax = 20
 const offersMax = 10
 
 /** The last days of a repository through the real line in shadow mode, told as a story. */
-export async function tryHistory(parts: TryParts, path: string, days: number): Promise<object> {
+export async function tryHistory(parts: TryParts, path: string, history: History, days: number): Promise<object> {
   const { rehearsal, say } = parts
-  const history = await readHistory(path, days, new Date())
   const all = historyDeliveries(history)
   const deliveries = all.slice(-deliveriesMax)
   say(introduction(history, deliveries, all.length, days))

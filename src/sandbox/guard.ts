@@ -13,6 +13,8 @@ export interface GuardDeps {
   readonly stopped: AbortSignal
 }
 
+const loopback = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/
+
 type Armed = ReturnType<Faults['take']>
 
 /** What surrounds every call: token, rate limit, failures on demand, GitHub's headers and errors, the record of writes. */
@@ -20,6 +22,11 @@ export function guard(app: FastifyInstance, deps: GuardDeps): void {
   const { api, rate } = deps
   const struck = new WeakMap<FastifyRequest, Armed>()
 
+  app.addHook('onRequest', async (request) => {
+    // A web page may point a name of its own at 127.0.0.1: our browser would then send its calls here, past every other rule.
+    if (!loopback.test(request.headers.host ?? ''))
+      throw new ApiError(403, 'The sandbox answers to loopback names only.')
+  })
   app.addHook('onRequest', async (request, reply) => {
     if (!isApi(request)) return
     const caller = callerOf(api, request)

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { systemClock } from '../kernel/clock.ts'
@@ -117,6 +117,19 @@ async function hookServer(secret: string): Promise<Hook> {
 }
 
 const comments = '/repos/octo/shop/issues/12/comments'
+
+it('answers to loopback names only, so that no web page can rebind a name of its own to it', async () => {
+  await using client = await Client.open()
+  const { port } = new URL(client.sandbox.url)
+  const status = async (host: string) => {
+    const [response] = await once(get({ port, path: '/_sandbox/received', headers: { host } }), 'response')
+    const { statusCode } = (response as IncomingMessage).resume()
+    return statusCode
+  }
+  expect(await status(`evil.example:${port}`)).toBe(403)
+  expect(await status(`127.0.0.1.evil.example`)).toBe(403)
+  expect(await status(`localhost:${port}`)).toBe(200)
+})
 
 describe('reads', () => {
   it.each([

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -17,7 +17,7 @@ let eventId: string
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'guild-api-'))
-  const settings = loadSettings({ GUILD_HOME: folder, PORT: '0' })
+  const settings = loadSettings({ GUILD_HOME: folder, PORT: '0', ARTIFACTS_URL: `file:${join(folder, 'real')}` })
   const home = join(folder, 'home')
   rehearsal = await Rehearsal.open({ settings, env: {}, version: 'test', home, live: ['github'], rulesOnly: true })
   admin = (await localAdminKey(home)).reveal()
@@ -220,6 +220,11 @@ describe('the API', () => {
     stop.abort()
     expect(text).toContain('event: decision')
     expect(text).toContain('TAG_CREATED')
+  })
+
+  it('keeps the artifacts of a rehearsal out of the real ones', async () => {
+    expect(await readdir(join(folder, 'home', 'artifacts'))).toContain('logs')
+    expect(await readdir(folder)).not.toContain('real')
   })
 
   it('describes every route of /api/v1 with a summary and an answer', async () => {

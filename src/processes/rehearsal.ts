@@ -65,6 +65,8 @@ export class Rehearsal implements AsyncDisposable {
       home,
       live: [...live],
       databaseUrl: undefined,
+      // In the rehearsal's home: its housekeeping would clear the real ones out.
+      artifactsUrl: undefined,
       recordTo: undefined,
       url: undefined,
       // What is refused on purpose is part of the story, not of the log.

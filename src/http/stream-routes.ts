@@ -27,8 +27,6 @@ export function streamRoutes(stream: DecisionStream): FastifyPluginAsync {
         // A write after the end is an error that nobody waits for: it would end the process.
         const write = (text: string) => !raw.writableEnded && !raw.destroyed && raw.write(text)
         write(': guild\n\n')
-        // Before the wait: a reader that leaves during it would be listened for, for ever.
-        const gone = new Promise<void>((resolve) => raw.once('close', resolve))
         const stop = await stream.listen(send).catch((error: unknown) => {
           // The head is out, so this can only be told by ending: the reader comes back.
           request.log.warn({ reason: reasonOf(error) }, 'live stream could not begin')

@@ -6,22 +6,32 @@ import { hashId } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import { topics } from '../kernel/topics.ts'
 import { recordInvalidSnapshot, syncRegistry } from '../registry/registry.ts'
+import { type LiveBy, modeChanges } from './connector-modes.ts'
 
-/** What a new commit of the Codex changes in the database, before it serves: registry rows and an audit entry, in one transaction. */
+/**
+ * What a new commit of the Codex changes in the database, before it serves: registry rows and audit entries, in one transaction.
+ * @param live the connectors that this process writes to for real; empty where it carries out no actions
+ */
 export function codexChanges({
   database,
   outbox,
   log,
+  live,
 }: {
   readonly database: Database
   readonly outbox: Outbox
   readonly log: Log
+  readonly live: (snapshot: CodexSnapshot) => ReadonlyMap<string, LiveBy>
 }) {
+  let known: ReadonlyMap<string, LiveBy> = new Map()
   return {
     async onChange(snapshot: CodexSnapshot): Promise<void> {
       const at = new Date()
+      const now = live(snapshot)
+      const modes = modeChanges(known, now, snapshot.commit, at)
       await database.transaction(async (tx) => {
         const changed = await syncRegistry(tx, snapshot, at)
+        if (modes.length > 0) await outbox.add(tx, topics.audit, modes.map(auditMessage))
         if (!changed) return
         const entry = {
           id: hashId('aud', 'codex', snapshot.commit, at.toISOString()),
@@ -34,6 +44,9 @@ export function codexChanges({
         }
         await outbox.add(tx, topics.audit, [auditMessage(entry)])
       })
+      known = now
+      for (const { event_type, payload } of modes)
+        log.warn({ event: event_type, ...payload }, 'connector changed its mode')
       log.info({ commit: snapshot.commit }, 'codex loaded')
     },
     async onInvalid(commit: string, problems: readonly CodexProblem[]): Promise<void> {

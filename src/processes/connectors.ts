@@ -50,7 +50,11 @@ export function botLogins(settings: Settings, snapshot: CodexSnapshot, name: str
 }
 
 /** A connector writes only when GUILD_LIVE names it or its system, or its file says `mode: live`. */
-export function liveConnector(settings: Settings, snapshot: CodexSnapshot, name: string): boolean {
+export function liveConnector(
+  settings: Pick<Settings, 'live'>,
+  snapshot: Pick<CodexSnapshot, 'connectors'>,
+  name: string,
+): boolean {
   const file = snapshot.connectors.get(name)
   return (
     settings.live.includes(name) ||

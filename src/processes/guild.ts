@@ -4,6 +4,7 @@ import type { Bus } from '../bus/bus.ts'
 import type { Outbox } from '../bus/outbox.ts'
 import { GitCodex } from '../codex/codex.ts'
 import { withoutCredentials } from '../codex/git.ts'
+import type { CodexSnapshot } from '../codex/snapshot.ts'
 import type { Settings } from '../config/settings.ts'
 import type { Database, Statement } from '../database/database.ts'
 import { Keys } from '../http/auth.ts'
@@ -18,6 +19,7 @@ import { api } from './api.ts'
 import { codexChanges } from './codex-changes.ts'
 import { codexUrl } from './codex-url.ts'
 import { actionTypes, type Components, components } from './components.ts'
+import { type LiveBy, liveConnectors } from './connector-modes.ts'
 import { liveConnector } from './connectors.ts'
 import { gateway } from './gateway.ts'
 import type { Logger } from './logger.ts'
@@ -25,7 +27,7 @@ import { openBus } from './open-bus.ts'
 import { openDatabase } from './open-database.ts'
 import { type Role, roles } from './roles.ts'
 import { Health, runServices } from './run-services.ts'
-import { SealedCodex } from './sealed-codex.ts'
+import { SealedCodex, sealSnapshot } from './sealed-codex.ts'
 import { takeOver } from './take-over.ts'
 
 /** Not the lag of the bus: counting a backlog of many thousands for every probe would make it longer. */
@@ -87,7 +89,7 @@ export class Guild implements AsyncDisposable {
     }
     const { bus, outbox } = openBus(settings, database, systemClock, log)
     opening.use(bus)
-    changes.resolve(codexChanges({ database, outbox, log }))
+    changes.resolve(codexChanges({ database, outbox, log, live: (snapshot) => writesTo(options, snapshot) }))
     const codex = await reading
     const seen = options.sealed ? new SealedCodex(codex) : codex
     const keys = new Keys(database, outbox)
@@ -165,6 +167,12 @@ function openCodex(
     onChange: async (snapshot) => (await changes).onChange(snapshot),
     onInvalid: async (commit, problems) => (await changes).onInvalid(commit, problems),
   })
+}
+
+/** Only the role that carries out actions writes: elsewhere nothing goes live. */
+function writesTo({ settings, sealed, roles: which }: GuildOptions, snapshot: CodexSnapshot) {
+  if (!which.includes('actions')) return new Map<string, LiveBy>()
+  return liveConnectors(settings, sealed ? sealSnapshot(snapshot) : snapshot)
 }
 
 /** Two things are under way: when the first fails, the second is told and its own failure, which follows, is not a second error. */

@@ -29,11 +29,15 @@ export class SealedCodex implements Codex {
   #seal(snapshot: CodexSnapshot): CodexSnapshot {
     const known = this.#sealed.get(snapshot)
     if (known) return known
-    const connectors = new Map([...snapshot.connectors].map(([name, file]) => [name, sealConnector(file)]))
-    const sealed = { ...snapshot, connectors }
+    const sealed = sealSnapshot(snapshot)
     this.#sealed.set(snapshot, sealed)
     return sealed
   }
+}
+
+export function sealSnapshot(snapshot: CodexSnapshot): CodexSnapshot {
+  const connectors = new Map([...snapshot.connectors].map(([name, file]) => [name, sealConnector(file)]))
+  return { ...snapshot, connectors }
 }
 
 function sealConnector(file: Connector): Connector {

@@ -5,8 +5,9 @@ import { Guild } from './guild.ts'
 import { listen } from './listen.ts'
 import { logger } from './logger.ts'
 import { announce, withdraw } from './presence.ts'
-import { liveConnector } from './connectors.ts'
+import { liveConnectors } from './connector-modes.ts'
 import type { Role } from './roles.ts'
+import { sealSnapshot } from './sealed-codex.ts'
 import { isSealed } from './sealed-home.ts'
 
 export interface ServeOptions {
@@ -73,7 +74,7 @@ async function sealedOptions(given: ServeOptions): Promise<ServeOptions> {
   return { ...given, sealed: true, settings: { ...given.settings, live: [] } }
 }
 
-async function describe(guild: Guild, { settings }: ServeOptions, url: string, port: number): Promise<Serving> {
+async function describe(guild: Guild, { settings, sealed }: ServeOptions, url: string, port: number): Promise<Serving> {
   const now = new Date()
   const { id: keyId } = await adminKey(guild.keys, settings.home)
   const snapshot = guild.codex.current()
@@ -84,7 +85,7 @@ async function describe(guild: Guild, { settings }: ServeOptions, url: string, p
     database: guild.database.kind === 'pglite' ? `embedded, in ${settings.home}` : 'PostgreSQL',
     codex: `${snapshot.commit.slice(0, 12)}: ${[...snapshot.agents.keys()].join(', ')}`,
     models: guild.parts.modelsConfigured(),
-    live: [...snapshot.connectors.keys()].filter((name) => liveConnector(settings, snapshot, name)),
+    live: [...liveConnectors(settings, sealed ? sealSnapshot(snapshot) : snapshot).keys()],
     guild,
   }
 }

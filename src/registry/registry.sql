@@ -1,3 +1,7 @@
+-- name: lockSync
+-- Processes that see the same new commit at once: the first writes it, the others then find it serving.
+SELECT pg_advisory_xact_lock(20775, 0);
+
 -- name: serving
 SELECT commit_id, hash FROM guild_core.codex_snapshots WHERE state = 'VALID' ORDER BY loaded_at DESC, commit_id LIMIT 1;
 

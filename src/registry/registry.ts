@@ -7,6 +7,7 @@ import type { JsonObject } from '../kernel/json.ts'
 import { agentStatus, type AgentStatus } from './agent-status.ts'
 
 const sql = statements(import.meta.url, './registry.sql', [
+  'lockSync',
   'serving',
   'syncAgents',
   'syncRoutes',
@@ -50,6 +51,7 @@ export interface AgentQuery {
  * @returns whether another commit, or other content, served before
  */
 export async function syncRegistry(tx: Queryable, snapshot: CodexSnapshot, now: Date): Promise<boolean> {
+  await tx.query(sql.lockSync)
   const { rows } = await tx.query<{ commit_id: string; hash: string | null }>(sql.serving)
   const changed = rows[0]?.commit_id !== snapshot.commit || rows[0]?.hash !== snapshot.hash
   const agents = [...snapshot.agents.values()].map(agentRow)

@@ -139,7 +139,7 @@ function endingOf(run: Run, { request, response }: Turn): Ending {
   return {
     state: 'COMPLETED',
     reason: null,
-    detail: `${response.provider} ${response.model} answered${cut}`,
+    detail: `${[...new Set([response.provider, response.model])].join(' ')} answered${cut}`,
     summary: summaryOf(output) ?? (text || 'The run ended without a word.'),
     output,
   }

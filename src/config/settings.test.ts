@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { effectiveSettings, settingRows } from './settings.ts'
+import { effectiveSettings, loadSettings, settingRows } from './settings.ts'
 
 describe('what guild config prints', () => {
   it('holds no secret, and no credentials of a URL', () => {
@@ -15,5 +15,13 @@ describe('what guild config prints', () => {
     expect(shown.find(({ env: name }) => name === 'CODEX_URL')?.shown).toBe(
       'https://[secret]@git.example.org/codex.git#main',
     )
+  })
+})
+
+describe('a secret of two lines', () => {
+  it('is refused without being shown: no header takes it, and the refusal of fetch would quote it', () => {
+    const load = () => loadSettings({ GITHUB_TOKEN: 'ghp_hunter2\nghp_other' })
+    expect(load).toThrow('GITHUB_TOKEN is not valid: it holds a line break')
+    expect(load).not.toThrow('hunter2')
   })
 })

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { GuildError, reasonOf } from '../kernel/errors.ts'
-import { Secret } from '../kernel/secret.ts'
+import { isOneLine, Secret } from '../kernel/secret.ts'
 
 interface Row<T> {
   readonly env: string
@@ -24,18 +24,23 @@ const list = z.string().transform((value) =>
     .map((item) => item.trim())
     .filter(Boolean),
 )
+const notOneLine = 'it holds a line break or another control character'
 const secret = z
   .string()
   .min(1)
+  .refine(isOneLine, notOneLine)
   .transform((value) => new Secret(value))
 /** Several secrets, comma-separated, for rotation. */
-const secrets = z.string().transform((value) =>
-  value
-    .split(',')
-    .map((item) => item.trim())
-    .filter(Boolean)
-    .map((item) => new Secret(item)),
-)
+const secrets = z
+  .string()
+  .refine(isOneLine, notOneLine)
+  .transform((value) =>
+    value
+      .split(',')
+      .map((item) => item.trim())
+      .filter(Boolean)
+      .map((item) => new Secret(item)),
+  )
 const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1')
 
 /** One row per setting (public names). Every secret is also read from the file that `NAME_FILE` names. */

@@ -19,3 +19,11 @@ export class Secret {
     return '[secret]'
   }
 }
+
+/**
+ * A secret for a header is one line: `fetch` refuses others with a message that quotes them, which would end in rows, logs and prompts.
+ */
+export function isOneLine(secret: string): boolean {
+  // oxlint-disable-next-line no-control-regex -- these are what it is about
+  return !/[\u0000-\u001f\u007f]/.test(secret)
+}

@@ -1,7 +1,8 @@
 import type { Transport } from '@modelcontextprotocol/server'
 import type { ConnectorFile } from '../../codex/kinds.ts'
 import type { Settings } from '../../config/settings.ts'
-import { Secret } from '../../kernel/secret.ts'
+import { GuildError } from '../../kernel/errors.ts'
+import { isOneLine, Secret } from '../../kernel/secret.ts'
 import type { GithubApiOptions } from './github-api.ts'
 
 export interface BuiltinGithubDeps {
@@ -20,6 +21,9 @@ export function builtinGithub(deps: BuiltinGithubDeps) {
 /** A connector's own URL and token hold before the environment's; a named token that is not set is none, not another account's. */
 export function githubAccess({ spec }: ConnectorFile, { settings, variable }: BuiltinGithubDeps): GithubApiOptions {
   const named = spec.token === undefined ? undefined : variable(spec.token)
+  if (named !== undefined && !isOneLine(named)) {
+    throw new GuildError('GUILD_CONFIG_INVALID', { name: spec.token, why: 'it holds a line break' })
+  }
   const own = spec.token !== undefined && spec.token !== 'GITHUB_TOKEN'
   return {
     apiUrl: spec.baseUrl ?? settings.githubApiUrl,

@@ -3,6 +3,7 @@ import type { Transport } from '@modelcontextprotocol/client'
 import type { ConnectorFile } from '../../codex/kinds.ts'
 import { GuildError } from '../../kernel/errors.ts'
 import type { Log } from '../../kernel/log.ts'
+import { isOneLine } from '../../kernel/secret.ts'
 import { cappedFetch } from './capped-fetch.ts'
 import type { CallWatch } from './capped-fetch.ts'
 import { ChildTransport } from './child-transport.ts'
@@ -97,6 +98,8 @@ function headersOf(
       value.replaceAll(/\$\{(\w+)\}/g, (_, env: string) => {
         const found = variable(env)
         if (found === undefined) throw unavailable(name, `its header ${header} needs ${env}, which is not set`)
+        if (!isOneLine(found))
+          throw unavailable(name, `its header ${header} cannot hold ${env}, which has a line break`)
         return found
       }),
     ]),

@@ -21,6 +21,7 @@ const variables: Record<string, string | undefined> = {
   PATH: process.env['PATH'],
   HOME: process.env['HOME'],
   ACME_TOKEN: 'token-of-acme',
+  TWO_LINES: 'hunter2\nhunter3',
   OTHER_TOKEN: 'never seen by a child',
 }
 
@@ -255,6 +256,13 @@ describe('a server over HTTP that is not what it should be', () => {
     await expect(call(session, 'echo', { text: 'x' })).rejects.toMatchObject({ code: 'GUILD_TOOL_FAILED' })
     expect(keys).toEqual([])
   })
+})
+
+it('does not quote a header’s secret that no header can hold', async () => {
+  await using session = open({ url: 'http://127.0.0.1:9/', headers: { authorization: 'Bearer ${TWO_LINES}' } })
+  const error: unknown = await call(session, 'echo', { text: 'x' }).catch((reason: unknown) => reason)
+  expect(String(error)).toContain('cannot hold TWO_LINES')
+  expect(String(error)).not.toContain('hunter2')
 })
 
 async function listen(handle: RequestListener): Promise<AsyncDisposable & { url: string }> {

@@ -133,6 +133,16 @@ describe('the dispatcher', () => {
     expect(await reconcile(db)).toMatchObject({ received: 2, difference: 0 })
   })
 
+  it('ends an event that the database refuses to the last with the disposition DEAD', async () => {
+    const poison = anEvent({ payload: { text: 'a\u0000b' }, metadata: { delivery_id: 'x\u0000y' } })
+    const last = { ...delivery(poison), attempt: 10 }
+    const nacks = await handle([last, delivery(anEvent())])
+    expect(nacks?.map(({ id, dead }) => [id, dead])).toEqual([[last.id, true]])
+    expect(await reconcile(db)).toEqual({ received: 2, dispositions: { ROUTED: 1, DEAD: 1 }, difference: 0 })
+    expect(await handle([last])).toHaveLength(1)
+    expect(await reconcile(db)).toMatchObject({ received: 2, difference: 0 })
+  })
+
   it('gives the whole batch back when the database cannot be reached', async () => {
     const gone = await openTestDatabase()
     await gone.close()

@@ -32,6 +32,8 @@ export interface DispatcherDeps {
 
 /** Somebody else may win an event between our look and our write; then it is looked at again. Twice is already rare. */
 const passesMax = 4
+/** Over some 15 minutes, with the back-off of the bus. */
+const attemptsMax = 10
 
 /**
  * From `guild.events.inbound` to invocations: one transaction per batch, with three statements of its own whatever the batch's size
@@ -41,13 +43,19 @@ const passesMax = 4
  */
 export function dispatcher(deps: DispatcherDeps): Consumer {
   return {
-    subscription: { topic: topics.inbound, group: 'dispatcher', batchMax: 64, maxInFlight: 128 },
+    subscription: { topic: topics.inbound, group: 'dispatcher', batchMax: 64, maxInFlight: 128, attemptsMax },
     async handle(batch) {
       const { events, unreadable } = read(batch)
       const refused = await dispatchAll(deps, events)
-      if (unreadable.length > 0) await deps.database.transaction((tx) => bury(tx, deps, unreadable))
-      const dead = unreadable.map(({ delivery, reason }): Nack => ({ id: delivery.id, reason, dead: true }))
-      return [...refused, ...dead]
+      // The last chance is over: the bus keeps the message as a dead letter, and the event must not end without a disposition.
+      const lost = events.flatMap(({ delivery }): readonly Unreadable[] => {
+        const nack = delivery.attempt >= attemptsMax ? refused.find(({ id }) => id === delivery.id) : undefined
+        return nack ? [{ delivery, reason: nack.reason }] : []
+      })
+      const ended = [...unreadable, ...lost]
+      if (ended.length > 0) await deps.database.transaction((tx) => bury(tx, deps, ended))
+      const dead = ended.map(({ delivery, reason }): Nack => ({ id: delivery.id, reason, dead: true }))
+      return [...refused.filter(({ id }) => !dead.some((nack) => nack.id === id)), ...dead]
     },
   }
 }

@@ -17,7 +17,7 @@ export interface Unreadable {
   readonly reason: string
 }
 
-/** The disposition DEAD for messages that are no events: receipt, decision and audit entry. The bus keeps the body as a dead letter. */
+/** The disposition DEAD for messages that are no events, or that the database refuses again and again: receipt, decision and audit entry. The bus keeps the body as a dead letter. */
 export async function bury(
   tx: Queryable,
   { outbox, clock, log }: { readonly outbox: Pick<Outbox, 'add'>; readonly clock: Clock; readonly log: Log },
@@ -26,14 +26,14 @@ export async function bury(
   const at = clock.now().toISOString()
   const receipts = unreadable.map(({ delivery, reason }) => {
     const { id, source, metadata } = remnant(delivery.body)
-    const receiptId = metadata.receipt_id || hashId('rcv', delivery.topic, delivery.id)
+    const receiptId = storable(metadata.receipt_id) || hashId('rcv', delivery.topic, delivery.id)
     return {
       id: receiptId,
-      event_id: id || receiptId,
-      source: source || 'unknown',
-      delivery_id: metadata.delivery_id || delivery.id,
+      event_id: storable(id) || receiptId,
+      source: storable(source) || 'unknown',
+      delivery_id: storable(metadata.delivery_id) || delivery.id,
       received_at: delivery.publishedAt.toISOString(),
-      reason,
+      reason: storable(reason),
     }
   })
   const { rows } = await tx.query<{ id: string }>(sql.buryReceipts, [JSON.stringify(receipts)])
@@ -70,4 +70,9 @@ function remnant(body: unknown): { id: string; source: string; metadata: { recei
   if (!parsed.success) return { id: '', source: '', metadata: { receipt_id: '', delivery_id: '' } }
   const { id, source, metadata } = parsed.data
   return { id, source, metadata }
+}
+
+/** Such text may be why the database refused the event. */
+function storable(text: string): string {
+  return text.replaceAll('\0', '\uFFFD').toWellFormed()
 }

@@ -162,3 +162,17 @@ describe('hostile bodies', () => {
     expect(parse(sample('push'))).toBe('parsed')
   })
 })
+
+describe('a workflow run', () => {
+  it.each([
+    ['push', 'member'],
+    ['schedule', 'member'],
+    ['issues', 'outsider'],
+    ['issue_comment', 'outsider'],
+    ['workflow_run', 'outsider'],
+    [undefined, 'outsider'],
+  ])('set off by %s has the integrity %s: it may be named after an issue of anybody', (event, integrity) => {
+    const body = run({ 'workflow_run.conclusion': 'failure', 'workflow_run.event': event })
+    expect(drafts('workflow_run', body)[0]?.actor.integrity).toBe(integrity)
+  })
+})

@@ -45,6 +45,17 @@ const workflowRunBody = inRepository.extend({
   deployment_status: absent,
 })
 
+/** Only people with write access set these off. A run is named after what did: for `issues` and comments after the issue, anybody's words. */
+const membersEvents: ReadonlySet<string> = new Set([
+  'push',
+  'schedule',
+  'workflow_dispatch',
+  'repository_dispatch',
+  'release',
+  'create',
+  'delete',
+])
+
 /** Rows 30 and 31 of the table in facts/edges 1.5. */
 export const workflowRun: Family = family('workflow_run', workflowRunBody, (body): readonly Fact[] => {
   const { workflow_run: run, repository: repo } = body
@@ -63,7 +74,7 @@ export const workflowRun: Family = family('workflow_run', workflowRunBody, (body
       correlationId: `${repo.full_name}@${run.head_sha}`,
       dedupKey: `gh:wr:${run.id}:${run.run_attempt ?? 1}`,
       occurredAt: run.updated_at,
-      integrity: foreign ? 'outsider' : 'member',
+      integrity: !foreign && membersEvents.has(run.event ?? '') ? 'member' : 'outsider',
       payload: {
         title: bounded(run.display_title ?? run.name, 1_000),
         workflow,

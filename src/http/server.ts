@@ -64,7 +64,7 @@ export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
     async (api) => {
       api.addHook('onRequest', (request) => guard(request, deps.keys, deps.sessions))
       await api.register(apiRoutes(deps))
-      await api.register(streamRoutes(deps.stream))
+      await api.register(streamRoutes(deps.stream, (request) => guard(request, deps.keys, deps.sessions)))
     },
     { prefix: '/api/v1' },
   )

@@ -1,13 +1,20 @@
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { reasonOf } from '../kernel/errors.ts'
 import type { DecisionStream, StreamItem } from './stream.ts'
 
-const heartbeatMs = 15_000
+const heartbeatMsDefault = 15_000
 /** A reader slower than this is cut off; it comes back with Last-Event-ID and misses nothing. */
 const bufferedBytesMax = 1024 * 1024
 
-/** `GET /api/v1/stream`: server-sent events, one per decision. `Last-Event-ID` (or `?after=`) resumes. */
-export function streamRoutes(stream: DecisionStream): FastifyPluginAsync {
+/**
+ * `GET /api/v1/stream`: server-sent events, one per decision. `Last-Event-ID` (or `?after=`) resumes.
+ * @param allowed asked again with every heartbeat: a revoked key or an ended session ends its streams
+ */
+export function streamRoutes(
+  stream: Pick<DecisionStream, 'listen' | 'since'>,
+  allowed: (request: FastifyRequest) => Promise<void>,
+  heartbeatMs = heartbeatMsDefault,
+): FastifyPluginAsync {
   return async (app) => {
     app.get(
       '/stream',
@@ -35,7 +42,13 @@ export function streamRoutes(stream: DecisionStream): FastifyPluginAsync {
         if (!stop) return
         // It left during the wait: nobody would stop listening for it.
         if (raw.closed) return stop()
-        const heartbeat = setInterval(() => write(': still here\n\n'), heartbeatMs)
+        const beat = () =>
+          allowed(request).then(
+            () => write(': still here\n\n'),
+            // Also when the store cannot be asked: the reader comes back.
+            () => raw.destroy(),
+          )
+        const heartbeat = setInterval(() => void beat(), heartbeatMs)
         raw.once('close', () => {
           clearInterval(heartbeat)
           stop()

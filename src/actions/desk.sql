@@ -6,7 +6,7 @@ ON CONFLICT (dedupe_key) DO UPDATE SET action_id = excluded.action_id, until = e
 RETURNING action_id;
 
 -- name: meaningHolder
-SELECT held.action_id, first.state,
+SELECT held.action_id, first.state = 'SHADOWED' AS shadowed,
   EXISTS (
     SELECT 1 FROM guild_core.actions later
     WHERE later.connector = first.connector AND later.target = first.target AND later.type = first.type

@@ -225,9 +225,11 @@ async function claimMeaning(tx: Queryable, draft: Draft, type: ActionType): Prom
   const until = new Date(Date.parse(draft.created_at) + type.dedupeWindowMs)
   const claimed = await tx.query(sql.claimMeaning, [key, draft.id, until, draft.created_at])
   if (claimed.rows.length > 0) return null
-  const holders = await tx.query<{ action_id: string; replaced: boolean }>(sql.meaningHolder, [key])
+  const holders = await tx.query<{ action_id: string; replaced: boolean; shadowed: boolean }>(sql.meaningHolder, [key])
   const holder = holders.rows[0]
-  if (!holder || (type.stateful && holder.replaced)) {
+  // What was only rendered has not been said: once the connector is live, the same idea is carried out.
+  const unsaid = holder?.shadowed === true && draft.receipt.status !== 'shadow'
+  if (!holder || unsaid || (type.stateful && holder.replaced)) {
     // "red", "green", "red" again is news: the first has been replaced since.
     const taken = await tx.query(sql.takeMeaning, [key, draft.id, until, holder?.action_id ?? ''])
     if (taken.rows.length > 0 || !holder) return null

@@ -70,6 +70,20 @@ describe('carrying out', () => {
     })
   })
 
+  it('carries out in live what was only rendered in shadow before', async () => {
+    await bench.newRun(aCodex({ mode: 'shadow' }))
+    const shadowed = await say('worth saying')
+    expect(await bench.propose({ args: { repo: 'octo/shop', number, body: 'worth saying' } })).toMatchObject({
+      status: 'duplicate',
+    })
+    await bench.worker(target()).drain(shadowed)
+    await bench.newRun(aCodex({ mode: 'live' }))
+    const id = await say('worth saying')
+    expect(id).not.toBe(shadowed)
+    await bench.worker(target()).drain(id)
+    expect(comments()).toMatchObject([{ body: expect.stringContaining('worth saying') }])
+  })
+
   it('sends nothing in a dry run', async () => {
     const id = await say('dry')
     await bench.worker(target(), { dryRun: true }).drain(id)

@@ -6,6 +6,7 @@ import type { Log } from '../kernel/log.ts'
 import type { Service } from '../kernel/service.ts'
 
 const everyMs = 3_600_000
+const firstMs = 60_000
 const dayMs = 86_400_000
 /** The log of the bus serves replay and `guild dead`; GitHub redelivers for 3 days. */
 const busDays = 7
@@ -13,19 +14,20 @@ const busDays = 7
 const transcriptDays = 30
 
 export interface HousekeepingDeps {
-  readonly bus: Bus
-  readonly artifacts: Artifacts
+  readonly bus: Pick<Bus, 'trim'>
+  readonly artifacts: Pick<Artifacts, 'removeOlderThan'>
   readonly clock: Clock
   readonly log: Log
 }
 
-/** Once an hour: forgets what the bus has delivered to everybody 7 days ago, and transcripts after 30 days. */
+/** After a minute, then once an hour: forgets what the bus has delivered to everybody 7 days ago, and transcripts after 30 days. */
 export function housekeeping({ bus, artifacts, clock, log }: HousekeepingDeps): Service {
   return {
     name: 'housekeeping',
     async run(signal) {
-      while (!signal.aborted) {
-        await clock.sleep(everyMs, signal)
+      // A process that never lives for an hour must clean up too, only not while it starts.
+      for (let waitMs = firstMs; !signal.aborted; waitMs = everyMs) {
+        await clock.sleep(waitMs, signal)
         if (signal.aborted) return
         const before = (days: number) => new Date(clock.now().getTime() - days * dayMs)
         try {

@@ -1,7 +1,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { openTestDatabase, templateDump } from '../../../test/database.ts'
 import { databaseConformance } from '../conformance.ts'
 import { LocalEngine } from './engine.ts'
@@ -48,6 +48,21 @@ describe('PgliteDatabase', async () => {
 
   it('refuses a folder that is no database', async () => {
     await expect(PgliteDatabase.open('/dev/null/db')).rejects.toMatchObject({ code: 'GUILD_DATABASE_UNAVAILABLE' })
+  })
+
+  it('goes on when what it does in the background fails', async () => {
+    vi.useFakeTimers()
+    try {
+      const full = () =>
+        Promise.reject(Object.assign(new Error('index is corrupt'), { severity: 'ERROR', code: 'XX002' }))
+      const engine = { run: full, script: full, dump: full, close: () => Promise.resolve() }
+      await using db = new PgliteDatabase(engine, new Set())
+      await expect(db.query({ name: '', text: 'SELECT 1' })).rejects.toMatchObject({ code: 'GUILD_DATABASE_REFUSED' })
+      // An unhandled rejection fails the run.
+      await vi.advanceTimersByTimeAsync(20_000)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('vacuums a table of dead rows, which no server does for it', async () => {

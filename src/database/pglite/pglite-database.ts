@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { GuildError, isGuildError } from '../../kernel/errors.ts'
+import { GuildError } from '../../kernel/errors.ts'
 import type { MigratableDatabase, Param, Result, ScriptRunner, Statement } from '../database.ts'
 import { abortedTransaction, databaseFailure } from '../failure.ts'
 import { Mutex } from '../mutex.ts'
@@ -133,9 +133,9 @@ export class PgliteDatabase implements MigratableDatabase {
     this.#statements = 0
     try {
       await this.maintain()
-    } catch (error) {
-      // Closed in the meantime, or its thread died: the next statement says so to somebody who can act on it.
-      if (!isGuildError(error, 'GUILD_DATABASE_UNAVAILABLE')) throw error
+    } catch {
+      // Closed in the meantime, its thread died, or a table is damaged: nobody waits for this, so thrown it would end the process. The
+      // next statement says so to somebody who can act on it, and what was not done now is done in 20 s.
     }
   }
 }

@@ -15,13 +15,16 @@ export interface AuditWriterDeps {
   readonly log: Log
 }
 
+/** Bad entries are set apart by the handler; a process that crashes in a loop must not bury the good ones it happened to hold. */
+const attemptsMax = 1_000
+
 /**
  * Eats `guild.audit.log` and appends it to the hash chain, one transaction per batch. A second delivery is a no-op. What is not an
  * entry, or cannot be stored, goes to the dead letters with its reason; it never holds up the others.
  */
 export function auditWriter({ db, log }: AuditWriterDeps): Consumer {
   return {
-    subscription: { topic: topics.audit, group: 'audit', maxInFlight: batchMax, batchMax },
+    subscription: { topic: topics.audit, group: 'audit', maxInFlight: batchMax, batchMax, attemptsMax },
     async handle(batch) {
       const { entries, refused } = sortOut(batch)
       const unstorable = await appendAll(db, entries)

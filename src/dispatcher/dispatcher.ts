@@ -33,7 +33,9 @@ export interface DispatcherDeps {
 /** Somebody else may win an event between our look and our write; then it is looked at again. Twice is already rare. */
 const passesMax = 4
 /** Over some 15 minutes, with the back-off of the bus. */
-const attemptsMax = 10
+const refusalsMax = 10
+/** The bus gives up much later: a process that crashes in a loop must not bury the events it happened to hold. */
+const attemptsMax = 200
 
 /**
  * From `guild.events.inbound` to invocations: one transaction per batch, with three statements of its own whatever the batch's size
@@ -49,7 +51,7 @@ export function dispatcher(deps: DispatcherDeps): Consumer {
       const refused = await dispatchAll(deps, events)
       // The last chance is over: the bus keeps the message as a dead letter, and the event must not end without a disposition.
       const lost = events.flatMap(({ delivery }): readonly Unreadable[] => {
-        const nack = delivery.attempt >= attemptsMax ? refused.find(({ id }) => id === delivery.id) : undefined
+        const nack = delivery.attempt >= refusalsMax ? refused.find(({ id }) => id === delivery.id) : undefined
         return nack ? [{ delivery, reason: nack.reason }] : []
       })
       const ended = [...unreadable, ...lost]

@@ -4,7 +4,7 @@ import { inputBound, requirePrice } from '../ledger/price.ts'
 import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
 import { type Ending, failed, type Halt } from './ending.ts'
 import { runLimits } from './limits.ts'
-import { charge, chargeLost, estimatedUsage, partialUsage } from './model-charge.ts'
+import { charge, chargeLost, estimatedUsage, partialUsage, tellsUsage, unreportedUsage } from './model-charge.ts'
 import { mayHeal, type ModelFailure, type Picked, pickModel } from './model-choice.ts'
 import { offerTools } from './offer-tools.ts'
 import { type Call, currentLimits, type Refusal, reserveCall } from './reserve-call.ts'
@@ -166,7 +166,9 @@ async function answer(run: Run, call: Call): Promise<Called> {
   }
   await noted.written()
   const response = normalized(run, call, result)
-  const paid = charge(call.meant, result.usage, { provider: response.provider, model: response.model }, false)
+  const answered = { provider: response.provider, model: response.model }
+  const told = tellsUsage(call.meant, result.usage)
+  const paid = charge(call.meant, told ? result.usage : unreportedUsage(call.meant, response), answered, !told)
   const done: Step = {
     ...call.intent,
     status: 'DONE',

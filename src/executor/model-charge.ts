@@ -3,7 +3,7 @@ import { costMicros } from '../ledger/price.ts'
 import type { LlmUsage } from '../llm/llm.ts'
 import type { RowChange } from './journal.ts'
 import { free, type Run } from './run-context.ts'
-import { type ModelRequest, type ModelUsage, read, type Step } from './step.ts'
+import { type ModelRequest, type ModelResponse, type ModelUsage, read, type Step } from './step.ts'
 
 const nothing: LlmUsage = {
   inputNocache: 0,
@@ -17,6 +17,17 @@ const nothing: LlmUsage = {
 /** All of the input at the full price: what a call costs of which nothing else is known. */
 export function estimatedUsage(request: ModelRequest): LlmUsage {
   return { ...nothing, inputNocache: request.inputTokens }
+}
+
+/** Some compatible servers report no usage at all: an empty report is not a free answer. */
+export function tellsUsage(request: ModelRequest, usage: LlmUsage): boolean {
+  return free(request.provider) || Object.keys(usage.raw).length > 0 || usage.inputNocache + usage.outputText > 0
+}
+
+/** The bound of the input, and a token per byte of what was said: the ledger never counts too little. */
+export function unreportedUsage(request: ModelRequest, response: ModelResponse): LlmUsage {
+  const said = response.text + response.toolCalls.map((call) => JSON.stringify(call.args)).join('')
+  return { ...estimatedUsage(request), outputText: Buffer.byteLength(said) }
 }
 
 /** What the provider reported at the start of an answer whose end never came. */

@@ -1,3 +1,4 @@
+import { compileJsonSchema } from '../codex/json-schema.ts'
 import type { GuildEvent } from '../kernel/event.ts'
 import type { JsonValue } from '../kernel/json.ts'
 import { type CallPlan, type Called, callModel, refused } from './call-model.ts'
@@ -129,12 +130,10 @@ function endingOf(run: Run, { request, response }: Turn): Ending {
   // Rules answer in words; the schema is a promise of models.
   const expected = run.agent.output !== null && response.provider !== 'rules'
   const output = expected ? parsed(text) : null
-  if (expected && output === null) {
-    run.journal.note({
-      stage: 'run',
-      outcome: 'OUTPUT_INVALID',
-      reason: `the final answer is not the JSON that the manifest asks for${cut}`,
-    })
+  const [wrong] = expected ? misfits(run.agent.output, output) : []
+  if (wrong !== undefined) {
+    const reason = `the final answer is not the JSON that the manifest asks for (${wrong})${cut}`
+    run.journal.note({ stage: 'run', outcome: 'OUTPUT_INVALID', reason })
   }
   return {
     state: 'COMPLETED',
@@ -173,6 +172,11 @@ function parsed(text: string): JsonValue {
   } catch {
     return null // noted by the caller
   }
+}
+
+/** What the manifest's schema says against the answer; the schema itself was checked when the Codex was loaded. */
+function misfits(schema: object | null, output: JsonValue): readonly string[] {
+  return output === null ? ['no JSON'] : compileJsonSchema(schema)(output)
 }
 
 function summaryOf(output: JsonValue): string | null {

@@ -18,7 +18,10 @@ export class BodyReader {
   /** @throws GUILD_BODY_TOO_LARGE, GUILD_OVERLOADED, GUILD_REQUEST_INVALID (too slow, or ended early) */
   read(stream: IncomingMessage, bytesMax: number): Promise<Buffer> {
     const declared = Number(stream.headers?.['content-length'] ?? 0)
-    if (declared > bytesMax) return Promise.reject(new GuildError('GUILD_BODY_TOO_LARGE', { bytesMax }))
+    return declared > bytesMax ? tooLarge(stream, bytesMax) : this.#readWhole(stream, bytesMax)
+  }
+
+  #readWhole(stream: IncomingMessage, bytesMax: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
       let bytes = 0
@@ -34,7 +37,10 @@ export class BodyReader {
       const onData = (chunk: Buffer): void => {
         bytes += chunk.byteLength
         this.#inFlightBytes += chunk.byteLength
-        if (bytes > bytesMax) return settle(new GuildError('GUILD_BODY_TOO_LARGE', { bytesMax }))
+        if (bytes > bytesMax) {
+          resolve(tooLarge(stream, bytesMax))
+          return settle(new GuildError('GUILD_BODY_TOO_LARGE', { bytesMax }))
+        }
         if (this.#inFlightBytes > this.#inFlightBytesMax) return settle(new GuildError('GUILD_OVERLOADED'))
         chunks.push(chunk)
       }
@@ -48,4 +54,26 @@ export class BodyReader {
       stream.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken)
     })
   }
+}
+
+const lingerMs = 5_000
+const lingerBytesMax = 64 * 1024 * 1024
+
+/**
+ * Lets the sender finish before it is refused, within bounds: an answer sent while bytes still arrive is followed by a reset of the
+ * connection (RFC 9112 §9.6), and the sender sees a broken pipe instead of its 413. Nothing of it is kept.
+ */
+async function tooLarge(stream: IncomingMessage, bytesMax: number): Promise<never> {
+  await new Promise<void>((resolve) => {
+    let bytes = 0
+    const timer = setTimeout(resolve, lingerMs)
+    stream.on('data', (chunk: Buffer) => {
+      bytes += chunk.byteLength
+      if (bytes > lingerBytesMax) resolve()
+    })
+    for (const over of ['end', 'close', 'error']) stream.once(over, () => resolve())
+    stream.once('close', () => clearTimeout(timer))
+    stream.resume()
+  })
+  throw new GuildError('GUILD_BODY_TOO_LARGE', { bytesMax })
 }

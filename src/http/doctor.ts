@@ -86,10 +86,10 @@ const checks: Readonly<Record<string, Check>> = {
   async codex({ codex }) {
     const problems = codex.problems()
     if (!problems) return ok(`${codex.current().commit.slice(0, 12)} is valid and serves`)
-    const first = problems.problems[0]
+    const errors = problems.problems.filter((one) => one.severity === 'error').slice(0, 5)
     return {
       verdict: 'problem',
-      finding: `commit ${problems.commit.slice(0, 12)} is not valid${first ? `: ${first.file}:${first.line} ${first.message}` : ''}`,
+      finding: `commit ${problems.commit.slice(0, 12)} is not valid${errors.map((one) => `; ${one.file}:${one.line} ${one.message}`).join('')}`,
       fix: 'Run `guild codex lint`, fix it and commit; the last good commit serves meanwhile.',
     }
   },

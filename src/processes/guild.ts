@@ -141,7 +141,8 @@ export class Guild implements AsyncDisposable {
       await this.database.query(ping)
       return []
     } catch (error) {
-      return [`the store does not answer: ${reasonOf(error)}`]
+      this.#log.warn({ reason: reasonOf(error) }, 'not ready: the store does not answer')
+      return ['the store does not answer; see the log']
     }
   }
 

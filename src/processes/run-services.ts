@@ -8,16 +8,17 @@ const restart = { baseMs: 500, maxMs: 30_000 }
 /** One that has run for so long was well: its next failure is a first one. */
 const wellAfterMs = 60_000
 
-/** Which services are down at this moment, and why. */
+/** Which services are down at this moment. */
 export class Health {
-  readonly #down = new Map<Service, string>()
+  readonly #down = new Set<Service>()
 
   problems(): readonly string[] {
-    return [...this.#down].map(([{ name }, reason]) => `${name} stopped: ${reason}`)
+    // Without the reason: anybody may ask for readiness. It stands in the log.
+    return [...this.#down].map(({ name }) => `${name} has stopped and is started again; see the log`)
   }
 
-  down(service: Service, reason: string): void {
-    this.#down.set(service, reason)
+  down(service: Service): void {
+    this.#down.add(service)
   }
 
   up(service: Service): void {
@@ -46,7 +47,7 @@ async function keepRunning(service: Service, signal: AbortSignal, log: Log, heal
     if (signal.aborted) return
     const reason = error === null ? 'it ended by itself' : reasonOf(error)
     if (performance.now() - began > wellAfterMs) failures = 1
-    health.down(service, reason)
+    health.down(service)
     log.error({ service: service.name, reason, err: error }, 'service failed and is started again')
     await systemClock.sleep(backoffMs(failures, restart, Math.random()), signal)
   }

@@ -19,7 +19,7 @@ const entries = found
   .map((entry) => ({ ...entry, path: relative(folder, entry.full) }))
   // A folder sorts before what lies in it.
   .sort((a, b) => (a.path < b.path ? -1 : 1))
-const contents = await Promise.all(entries.map((entry) => (entry.folder ? null : readFile(entry.full))))
+const contents = await Promise.all(entries.map(async (entry) => (entry.folder ? null : await readFile(entry.full))))
 const header = entries.map(({ path }, at) => ({ path, size: contents[at]?.length ?? null }))
 const packed = brotliCompressSync(
   Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), ...contents.filter((one) => one !== null)]),

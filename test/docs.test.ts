@@ -18,7 +18,7 @@ const text = (page: string) => readFileSync(`${root}${page}`, 'utf8')
 describe('the documentation', () => {
   it('lists every error of the catalogue, and none that does not exist', () => {
     const listed = [...text('docs/errors.md').matchAll(/`(GUILD_[A-Z_]+)`/g)].map((match) => match[1])
-    expect(listed.sort()).toEqual(Object.keys(errorCatalogue).sort())
+    expect(new Set(listed)).toEqual(new Set(Object.keys(errorCatalogue)))
   })
 
   it('names only errors that exist', () => {

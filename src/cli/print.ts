@@ -11,7 +11,7 @@ export interface Column<Row> {
 }
 
 /** Colours only on terminals, never with NO_COLOR or in a pipe. */
-export const paint = pc.createColors(process.stdout.isTTY && !process.env['NO_COLOR'])
+export const paint = pc.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR'])
 
 /** Aligned columns without frames: readable, and it survives copy and paste. */
 export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width = terminalWidth()): string {

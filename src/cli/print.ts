@@ -10,8 +10,11 @@ export interface Column<Row> {
   readonly flexible?: boolean
 }
 
+// In a pipe `isTTY` is undefined, whatever its type says; and undefined would let the library decide, which colours on build servers.
+const terminal = process.stdout.isTTY ? !process.env['NO_COLOR'] : false
+
 /** Colours only on terminals, never with NO_COLOR or in a pipe. */
-export const paint = pc.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR'])
+export const paint = pc.createColors(terminal)
 
 /** Aligned columns without frames: readable, and it survives copy and paste. */
 export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width = terminalWidth()): string {

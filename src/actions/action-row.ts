@@ -22,8 +22,8 @@ export const actionStates = [
 ] as const
 export type ActionState = (typeof actionStates)[number]
 
-/** What the head of a lane is, with the health of its connector. */
-export interface LaneHead {
+/** What every reader of an action needs of it. */
+export interface ActionRow {
   readonly id: string
   readonly invocation_id: string | null
   readonly agent_id: string
@@ -36,9 +36,15 @@ export interface LaneHead {
   readonly target_system: string
   readonly target: string
   readonly args: JsonObject
+  /** the least trusted text its run had seen */
+  readonly integrity: Integrity
+  readonly codex_commit: string
+}
+
+/** What the head of a lane is, with the health of its connector. */
+export interface LaneHead extends ActionRow {
   readonly args_hash: string
   readonly autonomy: number
-  readonly integrity: Integrity
   readonly receipt: { readonly status?: ActionReceipt['status'] }
   readonly state: 'READY' | 'EXECUTING' | 'RETRY' | 'AMBIGUOUS' | 'PROBING'
   readonly reason: string | null
@@ -50,7 +56,6 @@ export interface LaneHead {
   readonly next_at: Date
   readonly sent_at: Date | null
   readonly expires_at: Date
-  readonly codex_commit: string
   readonly used_before: number
   readonly previous_remote_id: string | null
   /** hash of the newest approval given; null: none */

@@ -2,27 +2,12 @@ import type { CodexSnapshot } from '../codex/snapshot.ts'
 import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import { GuildError } from '../kernel/errors.ts'
-import type { Integrity, Priority } from '../kernel/event.ts'
-import type { JsonObject } from '../kernel/json.ts'
+import type { ActionRow } from './action-row.ts'
 
 const sql = statements(import.meta.url, './pending.sql', ['lockPending', 'stateOf'])
 
 /** An action that waits for a person, locked together with its approval. */
-export interface Pending {
-  readonly id: string
-  readonly invocation_id: string | null
-  readonly agent_id: string
-  readonly event_id: string
-  readonly trace_id: string
-  readonly chapter: string | null
-  readonly priority: Priority
-  readonly type: string
-  readonly connector: string
-  readonly target_system: string
-  readonly target: string
-  readonly args: JsonObject
-  readonly integrity: Integrity
-  readonly codex_commit: string
+export interface Pending extends ActionRow {
   readonly dedupe_key: string | null
   readonly expires_at: Date
   readonly approval_id: string

@@ -3,11 +3,11 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { dispositions } from '../kernel/event.ts'
 import { GuildError } from '../kernel/errors.ts'
-import { type Caller, type Keys, requireRole, type Role, roles } from './auth.ts'
+import { type Keys, roles } from './auth.ts'
 import { examine } from './doctor.ts'
+import { callerOf } from './guard.ts'
 import type { Page } from './page.ts'
 import * as rows from './rows.ts'
-import type { Sessions } from './session.ts'
 import { readStatus, type StatusDeps } from './status.ts'
 
 export interface ListQuery {
@@ -333,32 +333,7 @@ function decider(request: FastifyRequest, note: string | undefined): Decider {
   return { by: personOf(request), channel: 'api', note: note ?? null }
 }
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** the least role that may call this route; a route of `/api` without one is refused */
-    role?: Role
-  }
-  interface FastifyRequest {
-    caller?: Caller
-  }
-}
-
 /** As the audit trail names whoever asks. */
 function personOf(request: FastifyRequest): string {
   return `person:${callerOf(request).name}`
-}
-
-/** The caller that the guard of `/api` has found. */
-export function callerOf(request: FastifyRequest): Caller {
-  if (!request.caller) throw new GuildError('GUILD_UNAUTHENTICATED')
-  return request.caller
-}
-
-/** Authenticates by bearer key, else by a browser's session, and checks the route's role; a route without one is for admins (fail closed). */
-export async function guard(request: FastifyRequest, keys: Keys, sessions: Sessions): Promise<void> {
-  const bearer = /^Bearer (\S{1,200})$/.exec(request.headers.authorization ?? '')?.[1]
-  const keyId = bearer ? undefined : sessions.keyId(request, Date.now())
-  const caller = keyId ? await keys.caller(keyId) : await keys.authenticate(bearer)
-  request.caller = caller
-  requireRole(caller, request.routeOptions.config.role ?? 'admin')
 }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { z } from 'zod'
 import { isGuildError } from '../kernel/errors.ts'
-import { guard } from './api.ts'
+import { guard } from './guard.ts'
 import type { HttpDeps } from './server.ts'
 import { readStatus, type Status } from './status.ts'
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 
 /** design: docs in ARCHITECTURE.md, "Import tiers". Each folder may import itself and what is listed, nothing else. */
 const ports = ['bus', 'cache', 'codex', 'artifacts', 'llm', 'tools', 'database']
-const records = ['ledger', 'audit', 'guards']
+const records = ['ledger', 'audit', 'guards', 'traces']
 const components = ['gateway', 'poller', 'dispatcher', 'scheduler', 'registry', 'executor', 'actions', 'notifications']
 const composition = ['http', 'processes', 'cli']
 const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -63,6 +63,12 @@ const sdkHomes: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
   picocolors: ['cli'],
   'string-width': ['cli'],
+  re2js: ['guards'],
+  croner: ['scheduler'],
+  '@opentelemetry/api': ['traces'],
+  '@opentelemetry/sdk-trace': ['traces'],
+  '@opentelemetry/resources': ['traces'],
+  '@opentelemetry/exporter-trace-otlp-http': ['traces'],
 }
 const zodEverywhere = ['zod']
 /** Longer than 300 lines, each for a reason said in the file; never over 500. */

@@ -4,7 +4,15 @@ import { inputBound, requirePrice } from '../ledger/price.ts'
 import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
 import { type Ending, failed, type Halt } from './ending.ts'
 import { runLimits } from './limits.ts'
-import { charge, chargeLost, estimatedUsage, partialUsage, tellsUsage, unreportedUsage } from './model-charge.ts'
+import {
+  brokenUsage,
+  charge,
+  chargeLost,
+  estimatedUsage,
+  partialUsage,
+  tellsUsage,
+  unreportedUsage,
+} from './model-charge.ts'
 import { mayHeal, type ModelFailure, type Picked, pickModel } from './model-choice.ts'
 import { offerTools } from './offer-tools.ts'
 import { type Call, currentLimits, type Refusal, reserveCall } from './reserve-call.ts'
@@ -192,7 +200,7 @@ async function fail(run: Run, call: Call, failure: LlmFailure, reported: Partial
   const { deps, journal } = run
   const { code, message } = failure
   const begun = code === 'DEADLINE' || code === 'GUILD_LLM_TIMEOUT'
-  const usage = reported ? partialUsage(reported) : begun ? estimatedUsage(call.meant) : null
+  const usage = reported ? brokenUsage(call.meant, reported) : begun ? estimatedUsage(call.meant) : null
   const paid = usage && charge(call.meant, usage, null, true)
   const request = storable({ ...call.meant, code })
   const step: Step = { ...call.intent, status: 'FAILED', request, error: message, finished_at: journal.at }
@@ -233,7 +241,7 @@ class UsageNotes {
   add(usage: Partial<LlmUsage>): void {
     this.last = { ...this.last, ...usage }
     const { meant, intent } = this.#call
-    if (meant.reservation === null) return
+    if (meant.reservation === null || this.last.inputNocache === undefined) return
     const { usage: counted } = charge(meant, partialUsage(this.last), null, true)
     const { journal, deps } = this.#run
     this.#writing = this.#writing

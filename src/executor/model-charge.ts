@@ -35,6 +35,11 @@ export function partialUsage(reported: Partial<LlmUsage>): LlmUsage {
   return { ...nothing, ...reported }
 }
 
+/** Of an answer that broke off: what was reported, with all of the input where nothing was said of it. */
+export function brokenUsage(request: ModelRequest, reported: Partial<LlmUsage>): LlmUsage {
+  return reported.inputNocache === undefined ? { ...estimatedUsage(request), ...reported } : partialUsage(reported)
+}
+
 export interface Charge {
   readonly usage: ModelUsage
   readonly row: RowChange

@@ -78,7 +78,8 @@ export interface LlmAnswer {
 }
 
 /**
- * One model call. Retries are off: the executor owns them. Streaming: usage known at the start is reported through `onUsage` at once.
+ * One model call. Retries are off: the executor owns them. Streaming: usage known at the start is reported through `onUsage` at once;
+ * an empty report says that the provider has begun to answer without telling a count, a later one adds to what is known when it breaks off.
  * Limits: nothing for `idleMs` (default 60 000) or no end after `totalMs` (180 000) → GUILD_LLM_TIMEOUT.
  * Errors: GUILD_LLM_UNAVAILABLE | _OVERLOADED (with retryAfterMs) | _REJECTED | _REFUSED | _CONTEXT_OVERFLOW | _TIMEOUT; an abort by
  * `signal` rejects with the signal's reason.

@@ -111,7 +111,7 @@ export function pieces(text: string): readonly string[] {
 }
 
 /** Writes and waits until the kernel took it, so that a truncation comes after what was said. */
-export async function write(response: ServerResponse, text: string): Promise<void> {
+export async function write(response: ServerResponse, text: string | Uint8Array): Promise<void> {
   await new Promise<void>((resolve, reject) => response.write(text, (error) => (error ? reject(error) : resolve())))
 }
 

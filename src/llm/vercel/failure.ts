@@ -23,12 +23,18 @@ export function failureOf(error: unknown, { provider, key, nowMs }: FailureConte
   const failure = read(error)
   const code = codeOf(failure)
   const retryAfterMs = retryAfterOf(failure.headers, nowMs)
-  const why = blot(failure.status === null ? failure.message : `${failure.status} ${failure.message}`, key)
+  const why = blot(whyOf(failure), key)
   return new GuildError(
     code,
     { provider, why },
     { cause: new Error(`${failure.name}: ${why}`), ...(retryAfterMs !== undefined && { retryAfterMs }) },
   )
+}
+
+function whyOf({ status, message }: Failure): string {
+  if (status === null) return message
+  // The SDK says that it “failed to process a successful response”: it was the connection that broke.
+  return status < 300 ? new StreamTruncated().message : `${status} ${message}`
 }
 
 export interface Failure {

@@ -3,6 +3,7 @@ import type { FinishReason, ProviderMetadata, SystemModelMessage, TextStreamPart
 import type { LlmEndpoint } from '../endpoint.ts'
 import type { LlmAnswer, LlmRequest, LlmTool, LlmToolCall, LlmUsage } from '../llm.ts'
 import { StreamTruncated } from './failure.ts'
+import { knownEvents } from './known-events.ts'
 import { languageModel } from './language-model.ts'
 import { opaqueOf, sdkMessages } from './transcript.ts'
 import type { AnswerPart } from './transcript.ts'
@@ -27,7 +28,7 @@ export async function streamStep({ request, endpoint, watchdog, onUsage }: Strea
     model: languageModel(
       endpoint,
       request.model,
-      watchedFetch(() => watchdog.alive()),
+      watchedFetch(() => watchdog.alive(), endpoint.api === 'anthropic' ? knownEvents : null),
     ),
     instructions: instructions(request),
     messages: sdkMessages(request.messages, endpoint.api),
@@ -47,14 +48,23 @@ export async function streamStep({ request, endpoint, watchdog, onUsage }: Strea
     onError: () => undefined, // each error also arrives as a part; the default prints it
   })
   const answer = new Collected()
-  for await (const part of result.fullStream) {
-    if (part.type === 'custom') {
-      const started = startedUsage(part.providerMetadata)
-      if (started) onUsage?.(started)
-    } else answer.add(part)
+  let begun = false
+  try {
+    for await (const part of result.fullStream) {
+      const started = part.type === 'custom' ? startedUsage(part.providerMetadata) : null
+      // Whoever tells no count at the start has begun to work with its first word: that is no longer free.
+      if (started || (!begun && content.has(part.type))) onUsage?.(started ?? {})
+      begun ||= started !== null || content.has(part.type)
+      if (part.type !== 'custom') answer.add(part)
+    }
+    return answer.finish(request, endpoint)
+  } catch (error) {
+    if (begun) onUsage?.({ outputText: Math.min(answer.bytes, request.maxOutputTokens) })
+    throw error
   }
-  return answer.finish(request, endpoint)
 }
+
+const content: ReadonlySet<string> = new Set(['text-delta', 'reasoning-delta', 'tool-input-start', 'tool-call'])
 
 type Part = TextStreamPart<ToolSet>
 
@@ -66,9 +76,14 @@ class Collected {
   readonly #open = new Map<string, Exclude<AnswerPart, { kind: 'call' }>>()
   #text = ''
   #end: Extract<Part, { type: 'finish-step' }> | null = null
+  /** of all that was said so far: a bound of the output tokens, should the answer break off */
+  bytes = 0
 
   add(part: Part): void {
     switch (part.type) {
+      case 'tool-input-delta':
+        this.bytes += Buffer.byteLength(part.delta)
+        break
       case 'text-start':
       case 'reasoning-start': {
         const kind = part.type === 'text-start' ? ('text' as const) : ('reasoning' as const)
@@ -84,6 +99,7 @@ class Collected {
         const kind = part.type.startsWith('text') ? 'text' : 'reasoning'
         const delta = 'text' in part ? part.text : ''
         if (kind === 'text') this.#text += delta
+        this.bytes += Buffer.byteLength(delta)
         extend(this.#open.get(`${kind} ${part.id}`), delta, part.providerMetadata)
         break
       }
@@ -107,7 +123,7 @@ class Collected {
     const opaque = opaqueOf(this.#parts, endpoint.api)
     return {
       text: this.#text,
-      toolCalls: this.#calls,
+      toolCalls: stop === 'length' && this.#parts.at(-1)?.kind === 'call' ? withLastCut(this.#calls) : this.#calls,
       stop,
       usage: usageOf(this.#end.usage),
       provider: request.provider,
@@ -115,6 +131,16 @@ class Collected {
       ...(opaque && { opaque }),
     }
   }
+}
+
+/**
+ * The limit came in the middle of the last call. Cut JSON arrives as text, which no tool takes; nothing at all would arrive as `{}`,
+ * which some do.
+ */
+function withLastCut(calls: readonly LlmToolCall[]): readonly LlmToolCall[] {
+  return calls.map((call, index) =>
+    index === calls.length - 1 && JSON.stringify(call.args) === '{}' ? { ...call, args: '' } : call,
+  )
 }
 
 /** Signatures come in pieces, some after the text they sign: what is known of a part is added up, per vendor. */

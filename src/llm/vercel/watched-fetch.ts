@@ -4,8 +4,12 @@ const responseBytesMax = 64 * 1024 * 1024
 /**
  * `fetch` that tells of every byte that arrives (a provider's pings keep a long thought alive), refuses redirects (they would carry
  * the key elsewhere) and cuts an endless body off.
+ * @param filter for answers that are a stream of events
  */
-export function watchedFetch(alive: () => void): typeof fetch {
+export function watchedFetch(
+  alive: () => void,
+  filter: (() => TransformStream<Uint8Array, Uint8Array>) | null = null,
+): typeof fetch {
   return async (input, init) => {
     const response = await fetch(input, { ...init, redirect: 'error' })
     alive()
@@ -22,6 +26,8 @@ export function watchedFetch(alive: () => void): typeof fetch {
         },
       }),
     )
-    return new Response(body, { status: response.status, statusText: response.statusText, headers: response.headers })
+    const events = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false
+    const shown = filter && events ? body.pipeThrough(filter()) : body
+    return new Response(shown, { status: response.status, statusText: response.statusText, headers: response.headers })
   }
 }

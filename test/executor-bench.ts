@@ -7,6 +7,7 @@ import type { Database, Param, Queryable, Result, Statement } from '../src/datab
 import type { ActionIntake, ActionProposal, ActionReceipt } from '../src/executor/action-intake.ts'
 import type { ExecutorDeps, ExecutorOptions } from '../src/executor/executor-deps.ts'
 import { executor } from '../src/executor/executor.ts'
+import { ProviderHealth } from '../src/executor/provider-health.ts'
 import { systemClock } from '../src/kernel/clock.ts'
 import type { Integrity } from '../src/kernel/event.ts'
 import { hashId } from '../src/kernel/ids.ts'
@@ -64,9 +65,14 @@ export class Bench {
   readonly artifacts = new Map<string, string>()
   readonly reads: { readonly name: string; readonly args: unknown }[] = []
   readonly proposals: ActionProposal[] = []
+  /** of this bench alone: a provider that another test has seen fail is sound here */
+  readonly health: ProviderHealth
+  readonly family: string
   #attempt = 0
 
   constructor(db: Database, setup: BenchSetup, serial: number) {
+    this.family = `provider-${serial}`
+    this.health = new ProviderHealth({ database: db, clock: systemClock, family: this.family })
     this.db = db
     this.setup = setup
     this.llm = new ScriptedLlm(setup.script ?? noLlm)
@@ -103,6 +109,7 @@ export class Bench {
       outbox: this.#outbox(),
       codex: { current: () => this.snapshot, at: () => Promise.resolve(this.snapshot), problems: () => null },
       llm: routedLlm({ rules: rulesLlm(), replay: null, models: this.llm }),
+      health: this.health,
       models: { choose: (_, alias) => choose(alias, setup) },
       tools: this.#tools(),
       artifacts: {
@@ -150,6 +157,8 @@ export class Bench {
   /** As if time had passed: leases have lapsed and waits are over. */
   async lapse(): Promise<void> {
     await this.db.query(statement('lapse', lapseSql), [this.id])
+    await this.db.query(statement('lapseBreakers', lapseBreakersSql), [this.family])
+    this.health.forget()
   }
 
   async row(): Promise<Record<string, unknown>> {
@@ -388,6 +397,10 @@ SELECT $4, $5, 'Sentinel', '1.0.0', id, repeat('t', 32), id, 0, repeat('c', 40),
 const lapseSql = `
 UPDATE guild_core.invocations
 SET lease_until = least(lease_until, now() - interval '1 ms'), not_before = least(not_before, now() - interval '1 ms') WHERE id = $1`
+
+const lapseBreakersSql = `
+UPDATE guild_core.breakers SET retry_at = least(retry_at, now() - interval '1 ms'), next_at = least(next_at, now() - interval '1 ms')
+WHERE name LIKE $1 || ':%'`
 
 const actionSql = `
 INSERT INTO guild_core.actions (id, action_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth, priority, type,

@@ -1,6 +1,6 @@
 import type { Integrity, Priority } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
-import type { Breaker } from './breaker.ts'
+import type { Breaker } from '../kernel/breaker.ts'
 import type { ActionReceipt } from './proposal.ts'
 
 export const actionStates = [

@@ -1,7 +1,7 @@
 import { statements } from '../database/statements.ts'
 import type { Queryable } from '../database/database.ts'
 import type { LaneHead } from './action-row.ts'
-import { type Breaker, admission, afterFailure, closedBreaker, trialMs } from './breaker.ts'
+import { type Breaker, admission, afterFailure, closedBreaker, trialMs } from '../kernel/breaker.ts'
 import type { Outcome, Probe } from './target.ts'
 
 const sql = statements(import.meta.url, './connector-health.sql', [

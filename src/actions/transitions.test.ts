@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { admission, afterFailure, type Breaker, closedBreaker } from './breaker.ts'
+import { admission, afterFailure, type Breaker, closedBreaker } from '../kernel/breaker.ts'
 import { afterCall, afterLapse, afterProbe, type Attempt } from './transitions.ts'
 
 const now = new Date('2026-11-22T12:00:00Z')

@@ -1,3 +1,4 @@
+import type { Queryable } from '../database/database.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { isGuildError, reasonOf, type GuildError } from '../kernel/errors.ts'
 import { inputBound, requirePrice } from '../ledger/price.ts'
@@ -46,13 +47,29 @@ const overflow = 'GUILD_LLM_CONTEXT_OVERFLOW'
 export async function callModel(run: Run, seq: number, plan: CallPlan): Promise<Called> {
   await chargeLost(run, seq)
   const failures = failuresAt(run, seq)
-  const picked = pick(run, failures, plan.rulesOnly)
+  const picked = await pick(run, failures, plan.rulesOnly)
   if (picked.kind === 'none') return { kind: 'end', ending: failed('PROVIDER', picked.why) }
+  if (picked.kind === 'wait') return waitFor(run, picked)
+  const { provider } = picked.choice
+  const tried = await run.deps.health.enter(provider)
+  if (tried) return waitFor(run, tried)
   noteSkipped(run, seq, picked)
   const call = await prepare(run, seq, picked.choice, plan, failures)
-  if (free(picked.choice.provider)) return answer(run, call)
+  if (free(provider)) return answer(run, call)
   const reserved = await reserveCall(run, call)
-  return reserved.kind === 'refused' ? reserved : answer(run, reserved.call)
+  if (reserved.kind === 'reserved') return answer(run, reserved.call)
+  await run.deps.health.leave(provider)
+  return reserved
+}
+
+/** Nobody can be asked before a time that all runs know: a tenth of it in jitter, so that they do not come back as one. */
+function waitFor(
+  { deps }: Run,
+  { until, why }: { readonly until: Date; readonly why: string },
+): Extract<Halt, { kind: 'wait' }> {
+  const leftMs = Math.max(1, until.getTime() - deps.clock.now().getTime())
+  const delayMs = Math.ceil(leftMs + Math.min(leftMs / 10, 5_000) * deps.random())
+  return { kind: 'wait', delayMs, reason: why, ending: failed('PROVIDER', why) }
 }
 
 function failuresAt({ journal }: Run, seq: number): readonly ModelFailure[] {
@@ -62,7 +79,7 @@ function failuresAt({ journal }: Run, seq: number): readonly ModelFailure[] {
     .map((step) => ({ alias: step.name, code: read.modelRequest(step).code ?? '', error: step.error ?? '' }))
 }
 
-function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: boolean): Picked {
+async function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: boolean): Promise<Picked> {
   const { agent, snapshot, deps, journal } = run
   const limits = currentLimits(run)
   const prefer = agent.manifest.spec.model.prefer.filter((alias) => !rulesOnly || alias === 'rules')
@@ -77,7 +94,10 @@ function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: boolean): 
       return { alias, choice: { unavailable: error.message } }
     }
   })
-  return pickModel(candidates, failures, ruledOut(run, failures), turnsOf(journal).at(-1)?.request.alias ?? null)
+  const providers = candidates.flatMap(({ choice }) => ('unavailable' in choice ? [] : [choice.provider]))
+  const blocked = await deps.health.blocked(providers)
+  const answered = turnsOf(journal).at(-1)?.request.alias ?? null
+  return pickModel(candidates, failures, ruledOut(run, failures), answered, blocked, deps.clock.now())
 }
 
 /** Models that answered with what no waiting heals, such as a wrong key; a context that stays too long after all cuts is one too. */
@@ -93,13 +113,15 @@ function ruledOut({ journal }: Run, failures: readonly ModelFailure[]): Readonly
   return out
 }
 
-/** Said on the first call, and where a failure has led to another model. */
+/** Said on the first call, and where a failure, of this run or of others, has led to another model. */
 function noteSkipped({ journal }: Run, seq: number, picked: Extract<Picked, { kind: 'call' }>): void {
   const instead = picked.choice.alias
   const last = journal.attemptsAt(seq).at(-1)
   const changed = last?.status === 'FAILED' && last.name !== instead
-  const first = last === undefined && turnsOf(journal).length === 0
-  if (!changed && !first) return
+  const answered = turnsOf(journal).at(-1)?.request.alias
+  const first = last === undefined && answered === undefined
+  const moved = answered !== undefined && picked.skipped.some(({ alias }) => alias === answered)
+  if (!changed && !first && !moved) return
   for (const { alias, why } of picked.skipped) {
     const reason = `${instead} answers instead of ${alias}: ${why}`
     journal.note({ stage: 'run', outcome: 'MODEL_SKIPPED', reason, detail: { alias, instead } })
@@ -189,6 +211,7 @@ async function answer(run: Run, call: Call): Promise<Called> {
   else {
     await journal.transact(async (tx) => {
       await paid.settle(run, tx)
+      await deps.health.succeeded(tx, call.meant.provider)
       return { steps: [done], row: paid.row }
     })
   }
@@ -207,18 +230,37 @@ async function fail(run: Run, call: Call, failure: LlmFailure, reported: Partial
   await journal.transact(async (tx) => {
     if (paid) await paid.settle(run, tx)
     else if (call.meant.reservation !== null) await deps.ledger.release(tx, call.meant.reservation)
+    await noteHealth(run, tx, call.meant.provider, failure)
     return { steps: [{ ...step, usage: paid?.usage ?? null }], row: paid?.row ?? {} }
   })
   if (code === 'GUILD_LLM_REFUSED') return { kind: 'end', ending: refused(message) }
   if (!mayHeal(code)) return { kind: 'called' }
   const failures = failuresAt(run, call.intent.seq)
-  const picked = pick(run, failures, false)
+  const picked = await pick(run, failures, false)
   if (picked.kind === 'none') return { kind: 'end', ending: failed('PROVIDER', picked.why) }
   // Another model is asked at once; the same one again only after a while.
-  if (picked.choice.alias !== call.meant.alias) return { kind: 'called' }
+  if (picked.kind === 'call' && picked.choice.alias !== call.meant.alias) return { kind: 'called' }
   const healing = failures.filter((made) => mayHeal(made.code)).length
-  const delayMs = waitMs(deps, healing, failure.retryAfterMs)
-  return { kind: 'wait', delayMs, reason: message, ending: failed('PROVIDER', message) }
+  const backoffMs = waitMs(deps, healing, failure.retryAfterMs)
+  const blockedMs = picked.kind === 'wait' ? waitFor(run, picked).delayMs : 0
+  return { kind: 'wait', delayMs: Math.max(backoffMs, blockedMs), reason: message, ending: failed('PROVIDER', message) }
+}
+
+/** What the failure says of the provider: one that answers, if only with a refusal, is alive; our own deadline says nothing. */
+async function noteHealth({ deps, journal }: Run, tx: Queryable, provider: string, failure: LlmFailure): Promise<void> {
+  const { code, message, retryAfterMs } = failure
+  if (free(provider)) return
+  if (code !== 'DEADLINE' && !mayHeal(code)) return deps.health.succeeded(tx, provider)
+  if (code === 'DEADLINE') return
+  const opened = await deps.health.failed(
+    tx,
+    provider,
+    message,
+    code === 'GUILD_LLM_OVERLOADED' ? retryAfterMs : undefined,
+  )
+  if (!opened) return
+  const reason = `${provider} is cut off until ${opened.retryAt?.toISOString()}: ${message}`
+  journal.note({ stage: 'run', outcome: 'PROVIDER_CUT_OFF', reason, detail: { provider } })
 }
 
 export function refused(message: string): Ending {

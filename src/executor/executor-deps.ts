@@ -8,6 +8,7 @@ import type { BudgetLimit, Ledger } from '../ledger/ledger.ts'
 import type { Llm, ModelChoice } from '../llm/llm.ts'
 import type { Tools } from '../tools/tools.ts'
 import type { ActionIntake } from './action-intake.ts'
+import type { ProviderHealth } from './provider-health.ts'
 
 /** What the executor asks of whoever knows the configured providers. */
 export interface Models {
@@ -21,6 +22,8 @@ export interface ExecutorDeps {
   readonly codex: Codex
   readonly llm: Llm
   readonly models: Models
+  /** which providers may be called now */
+  readonly health: ProviderHealth
   readonly tools: Tools
   readonly artifacts: Artifacts
   readonly ledger: Ledger

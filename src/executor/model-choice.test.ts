@@ -45,6 +45,42 @@ describe('pickModel', () => {
     expect(pick(['a', 'b!'], [], null, ['a'])).toEqual({ kind: 'none', why: 'a: wrong key; b: no key' })
   })
 
+  const now = new Date('2026-11-22T08:00:00Z')
+  const inMs = (ms: number, open: boolean) => ({
+    until: new Date(now.getTime() + ms),
+    why: open ? 'cut off' : 'limits',
+    open,
+  })
+  const blockedPick = (
+    prefer: readonly string[],
+    blocked: Readonly<Record<string, ReturnType<typeof inMs>>>,
+    answered: string | null = null,
+    failures: readonly ModelFailure[] = [],
+  ) => {
+    const candidates = prefer.map((alias) => ({ alias, choice: choice(alias) }))
+    return pickModel(candidates, failures, new Map(), answered, new Map(Object.entries(blocked)), now)
+  }
+  it.each([
+    ['the next, where the first is cut off', ['a', 'b'], { a: inMs(1_000, true) }, null, 'b'],
+    ['rules only where they are named after it', ['a', 'rules'], { a: inMs(1_000, true) }, null, 'rules'],
+    ['the next of what answered, where that is cut off', ['a', 'b'], { b: inMs(1_000, true) }, 'b', 'a'],
+    ['the next, where a rate limit lasts long', ['a', 'b'], { a: inMs(30_001, false) }, null, 'b'],
+    ['the first, where only others are cut off', ['a', 'b'], { b: inMs(1_000, true) }, null, 'a'],
+  ])('asks %s', (_, prefer, blocked, answered, expected) => {
+    expect(blockedPick(prefer, blocked, answered)).toMatchObject({ kind: 'call', choice: { alias: expected } })
+  })
+
+  it('waits for a rate limit that ends soon, and for the soonest where all are cut off', () => {
+    const soon = inMs(30_000, false)
+    expect(blockedPick(['a', 'rules'], { a: soon })).toEqual({ kind: 'wait', ...soon })
+    const [late, early] = [inMs(9_000, true), inMs(5_000, true)]
+    expect(blockedPick(['a', 'b'], { a: late, b: early })).toEqual({ kind: 'wait', ...early })
+  })
+
+  it('says why it leaves a provider out that is cut off', () => {
+    expect(blockedPick(['a', 'b'], { a: inMs(1, true) })).toMatchObject({ skipped: [{ alias: 'a', why: 'cut off' }] })
+  })
+
   it('names the model that failed before the one it takes', () => {
     expect(pick(['a', 'rules'], ['a', 'a'])).toMatchObject({ skipped: [{ alias: 'a', why: 'a is down' }] })
   })

@@ -1,7 +1,7 @@
 import { verifyLedger } from '../ledger/verify-ledger.ts'
 import { reconcile } from '../dispatcher/reconcile.ts'
 import { reasonOf } from '../kernel/errors.ts'
-import { statusSql, type StatusDeps } from './status.ts'
+import { statusSql, type StatusDeps, troubledProviders } from './status.ts'
 
 export interface DoctorCheck {
   readonly name: string
@@ -81,6 +81,19 @@ const checks: Readonly<Record<string, Check>> = {
       verdict: 'warning',
       finding: rows.map((row) => `${row.name} is cut off: ${row.last_error ?? 'unknown'}`).join('; '),
       fix: 'It is tried again by itself; see `guild actions --state RETRY`.',
+    }
+  },
+  async providers({ database }) {
+    const troubled = await troubledProviders(database)
+    if (troubled.length === 0) return ok('none is cut off')
+    const told = troubled.map(({ name, state, until, why }) => {
+      const trouble = state === 'CLOSED' ? 'limits the rate' : state === 'OPEN' ? 'is cut off' : 'is being tried'
+      return `${name} ${trouble}${until ? ` until ${until}` : ''}: ${why ?? 'unknown'}`
+    })
+    return {
+      verdict: 'warning',
+      finding: told.join('; '),
+      fix: 'It is tried again by itself; runs take the next model in `prefer`, or wait: `guild runs --state WAITING_RATE`.',
     }
   },
   async codex({ codex }) {

@@ -18,4 +18,9 @@ WHERE (state = 'QUEUED' AND queued_at < now() - interval '10 minutes' AND coales
    OR (state IN ('ADMITTED', 'RUNNING') AND lease_until < now() - interval '5 minutes');
 
 -- name: openBreakers
-SELECT name, last_error FROM guild_core.breakers WHERE state <> 'CLOSED' ORDER BY name;
+SELECT name, last_error FROM guild_core.breakers WHERE state <> 'CLOSED' AND name NOT LIKE 'provider:%' ORDER BY name;
+
+-- name: troubledProviders
+-- Cut off by their breaker, or not to be asked before a time that they named.
+SELECT substr(name, 10) AS name, state, CASE WHEN state = 'CLOSED' THEN next_at ELSE retry_at END AS until, last_error AS why
+FROM guild_core.breakers WHERE name LIKE 'provider:%' AND (state <> 'CLOSED' OR next_at > now()) ORDER BY name;

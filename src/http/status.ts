@@ -9,6 +9,7 @@ export const statusSql = statements(import.meta.url, './status.sql', [
   'unbalancedReservations',
   'stuckRuns',
   'openBreakers',
+  'troubledProviders',
 ])
 
 /** What `GET /api/v1/status` answers. */
@@ -25,6 +26,8 @@ export interface Status {
     readonly problems: { readonly commit: string; readonly problems: readonly CodexProblem[] } | null
   }
   readonly connectors: readonly { readonly name: string; readonly system: string; readonly live: boolean }[]
+  /** model providers that are not asked at present; those that are sound are not listed */
+  readonly providers: readonly TroubledProvider[]
   readonly received: number
   readonly dispositions: Readonly<Record<string, number>>
   readonly runs: Readonly<Record<string, number>>
@@ -35,6 +38,14 @@ export interface Status {
   readonly lag: readonly GroupLag[]
 }
 
+export interface TroubledProvider {
+  readonly name: string
+  /** CLOSED: it works and limits the rate */
+  readonly state: 'OPEN' | 'HALF_OPEN' | 'CLOSED'
+  readonly until: string | null
+  readonly why: string | null
+}
+
 export interface StatusDeps {
   readonly database: Database
   readonly bus: Bus
@@ -43,12 +54,13 @@ export interface StatusDeps {
   readonly isLive: (connector: string) => boolean
 }
 
-/** Three round trips, whatever there is. */
+/** Four round trips, whatever there is. */
 export async function readStatus({ database, bus, codex, about, isLive }: StatusDeps): Promise<Status> {
-  const [counts, lag, dead] = await Promise.all([
+  const [counts, lag, dead, providers] = await Promise.all([
     database.query<{ kind: string; label: string; count: number }>(statusSql.counts),
     bus.lag(),
     bus.count(topics.dead),
+    troubledProviders(database),
   ])
   const of = (kind: string) =>
     Object.fromEntries(counts.rows.filter((row) => row.kind === kind).map((row) => [row.label, row.count]))
@@ -68,6 +80,7 @@ export async function readStatus({ database, bus, codex, about, isLive }: Status
       system: file.spec.system,
       live: isLive(name),
     })),
+    providers,
     received: sum(dispositions),
     dispositions,
     runs: of('run'),
@@ -76,6 +89,13 @@ export async function readStatus({ database, bus, codex, about, isLive }: Status
     dead,
     lag,
   }
+}
+
+export async function troubledProviders(database: Database): Promise<readonly TroubledProvider[]> {
+  const { rows } = await database.query<Omit<TroubledProvider, 'until'> & { readonly until: Date | null }>(
+    statusSql.troubledProviders,
+  )
+  return rows.map((row) => ({ ...row, until: row.until?.toISOString() ?? null }))
 }
 
 function sum(counts: Readonly<Record<string, number>>): number {

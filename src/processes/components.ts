@@ -18,6 +18,7 @@ import type { Database } from '../database/database.ts'
 import { dispatcher } from '../dispatcher/dispatcher.ts'
 import { dispatcherSweeper } from '../dispatcher/sweeper.ts'
 import { executor } from '../executor/executor.ts'
+import { ProviderHealth } from '../executor/provider-health.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
 import type { Service } from '../kernel/service.ts'
@@ -87,6 +88,7 @@ export function components(deps: ComponentsDeps): Components {
     codex,
     models,
     llm: llms(deps, models),
+    health: new ProviderHealth({ database, clock }),
     tools: mcpTools({ builtin: { github: builtinGithub({ settings, variable }) }, variable, log }),
     artifacts,
     ledger: postgresLedger,

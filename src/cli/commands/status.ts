@@ -28,6 +28,7 @@ export function human(status: Status, from: string): string {
     ['database', `${status.database}, bus ${status.bus}`],
     ['codex', `${status.codex.commit.slice(0, 12)} from ${status.codex.url}, loaded ${when(status.codex.loadedAt)}`],
     ['connectors', connectors || paint.dim('none')],
+    ...(status.providers.length > 0 ? [['providers', providersIn(status)] as const] : []),
     ['received', `${status.received}: ${counted(status.dispositions)}`],
     ['runs', counted(status.runs)],
     ['actions', counted(status.actions)],
@@ -56,4 +57,13 @@ export function human(status: Status, from: string): string {
         .join('\n')}`
     : ''
   return lag.length > 0 ? `${lines}\n\n${queues}${broken}` : lines + broken
+}
+
+function providersIn({ providers }: Status): string {
+  return providers
+    .map(({ name, state, until }) => {
+      const trouble = state === 'CLOSED' ? paint.yellow('limits the rate') : paint.red('is cut off')
+      return `${name} ${trouble}${until ? ` until ${when(until)}` : ''}`
+    })
+    .join(', ')
 }

@@ -1,4 +1,4 @@
-/** Health of one connector, shared by all processes. */
+/** Health of a system that we call, a connector or a model provider; shared by all processes. */
 export interface Breaker {
   readonly state: 'CLOSED' | 'OPEN' | 'HALF_OPEN'
   readonly failures: number

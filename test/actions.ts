@@ -8,7 +8,7 @@ import { githubActionTypes, GithubTarget } from '../src/actions/targets/github.t
 import { type ActionDetail, getAction } from '../src/actions/views.ts'
 import type { Outbox } from '../src/bus/outbox.ts'
 import { agent as agentSchema, type ActionGrant, connector, policy } from '../src/codex/kinds.ts'
-import type { CodexSnapshot, CompiledAgent, CompiledDenial } from '../src/codex/snapshot.ts'
+import { type CodexSnapshot, type CompiledAgent, type CompiledDenial, noPrivacy } from '../src/codex/snapshot.ts'
 import type { Database, Statement } from '../src/database/database.ts'
 import type { Clock } from '../src/kernel/clock.ts'
 import type { GuildEvent } from '../src/kernel/event.ts'
@@ -111,6 +111,7 @@ export function aCodex(over: CodexOverrides = {}): CodexSnapshot {
     providers: new Map(),
     rulesFiles: new Map(),
     denials: over.denials ?? [],
+    privacy: noPrivacy,
     warnings: [],
   }
 }

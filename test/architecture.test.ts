@@ -63,7 +63,7 @@ const sdkHomes: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
   picocolors: ['cli'],
   'string-width': ['cli'],
-  re2js: ['guards'],
+  re2js: ['codex'],
   croner: ['scheduler'],
   '@opentelemetry/api': ['traces'],
   '@opentelemetry/sdk-trace': ['traces'],

@@ -2,7 +2,7 @@ import type { BusMessage } from '../src/bus/bus.ts'
 import type { Outbox } from '../src/bus/outbox.ts'
 import { compileCondition } from '../src/codex/condition.ts'
 import { agent as agentSchema } from '../src/codex/kinds.ts'
-import type { CodexSnapshot, CompiledAgent, CompiledRoute } from '../src/codex/snapshot.ts'
+import { type CodexSnapshot, type CompiledAgent, type CompiledRoute, noPrivacy } from '../src/codex/snapshot.ts'
 import type { Statement } from '../src/database/database.ts'
 import type { EventMetadata, GuildEvent } from '../src/kernel/event.ts'
 import { hashId, traceId } from '../src/kernel/ids.ts'
@@ -128,6 +128,7 @@ export function aSnapshot(agents: readonly CompiledAgent[], routes: readonly Com
     providers: new Map(),
     rulesFiles: new Map(),
     denials: [],
+    privacy: noPrivacy,
     warnings: [],
   }
 }

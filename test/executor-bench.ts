@@ -2,7 +2,7 @@ import type { BusMessage, Nack } from '../src/bus/bus.ts'
 import type { Outbox } from '../src/bus/outbox.ts'
 import { compileCondition } from '../src/codex/condition.ts'
 import { agent as agentSchema } from '../src/codex/kinds.ts'
-import type { CodexSnapshot, CompiledAgent, CompiledRule } from '../src/codex/snapshot.ts'
+import { type CodexSnapshot, type CompiledAgent, type CompiledRule, noPrivacy } from '../src/codex/snapshot.ts'
 import type { Database, Param, Queryable, Result, Statement } from '../src/database/database.ts'
 import type { ActionIntake, ActionProposal, ActionReceipt } from '../src/executor/action-intake.ts'
 import type { ExecutorDeps, ExecutorOptions } from '../src/executor/executor-deps.ts'
@@ -91,6 +91,7 @@ export class Bench {
       providers: new Map(),
       rulesFiles: new Map(),
       denials: [],
+      privacy: noPrivacy,
       warnings: [],
     }
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { dataClasses, detectorClasses } from '../kernel/data-class.ts'
 import { integrities, priorities } from '../kernel/event.ts'
 
 /**
@@ -14,6 +15,8 @@ const tokens = z.int().min(1).max(1_000_000_000_000)
 const usd = z.number().min(0).max(10_000_000)
 const priority = z.enum(priorities)
 const apiVersion = z.literal('guild/v1')
+const dataClass = z.enum(dataClasses)
+const detectorClass = z.enum(detectorClasses)
 
 const head = z.strictObject({ name, labels: z.record(z.string(), z.string()).optional() })
 
@@ -128,8 +131,24 @@ export const agent = z.strictObject({
       .strictObject({
         minIntegrity: z.enum(['verified', 'member', 'outsider', 'public']).default('public'),
         autonomyCeilingWhenTainted: z.int().min(0).max(3).default(1),
+        dataClasses: z
+          .array(dataClass)
+          .min(1)
+          .default(['public', 'internal'])
+          .describe('what the agent may read; the rest is never fetched'),
+        redact: z
+          .array(detectorClass)
+          .default(['secrets'])
+          .describe(
+            'replaced before a model sees it; secrets always are, personal data by placeholders that actions may reverse',
+          ),
       })
-      .default({ minIntegrity: 'public', autonomyCeilingWhenTainted: 1 }),
+      .default({
+        minIntegrity: 'public',
+        autonomyCeilingWhenTainted: 1,
+        dataClasses: ['public', 'internal'],
+        redact: ['secrets'],
+      }),
     health: z
       .strictObject({
         failureThreshold: z.int().min(1).max(1000).default(5),
@@ -198,6 +217,37 @@ export const routing = z.strictObject({
   }),
 })
 
+const privacyPolicy = z.strictObject({
+  redact: z.array(detectorClass).default([]).describe('for every agent, beside what its manifest says'),
+  patterns: z
+    .array(
+      z.strictObject({
+        name,
+        regex: z.string().min(1).max(1_000).describe('RE2 syntax: linear time, no look-around, no back references'),
+        action: z.enum(['redact', 'block']).describe('redact: taken out for good; block: what holds it does not leave'),
+      }),
+    )
+    .max(50)
+    .default([]),
+  blocked: z
+    .array(
+      z.strictObject({
+        target: z.string().min(1).max(200).describe('glob over the target, e.g. octo/public-*'),
+        classes: z
+          .array(z.union([dataClass, detectorClass]))
+          .min(1)
+          .describe('data classes that the run may not have read, and personal data that the action may not hold'),
+        reason: z.string().min(1).max(300),
+      }),
+    )
+    .default([])
+    .describe('what may never be sent to a target'),
+  aboveTarget: z
+    .enum(['ask', 'deny'])
+    .default('ask')
+    .describe('an action of a run that has read more confidential data than its connector holds'),
+})
+
 export const policy = z.strictObject({
   apiVersion,
   kind: z.literal('Policy'),
@@ -210,6 +260,7 @@ export const policy = z.strictObject({
       .default([])
       .describe('conditions over action, event, agent'),
     approvals: z.strictObject({ fourEyes: z.boolean().default(false) }).default({ fourEyes: false }),
+    privacy: privacyPolicy.optional().describe('what must not reach models, targets or records'),
   }),
 })
 
@@ -233,6 +284,11 @@ export const connector = z.strictObject({
       .describe('name of the environment variable with the API token'),
     baseUrl: z.url().optional(),
     botLogins: z.array(z.string()).default([]).describe('our own accounts: their events are echoes'),
+    dataClass: dataClass.default('internal').describe('how confidential what it holds is; also of its events'),
+    toolClasses: z
+      .record(z.string(), dataClass)
+      .default({})
+      .describe('tools, without the connector’s name, that differ'),
     tools: z
       .union([
         z.strictObject({ builtin: z.enum(['github']) }),

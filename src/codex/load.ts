@@ -2,6 +2,7 @@ import { canonicalHash } from '../kernel/canonical.ts'
 import { sha256 } from '../kernel/ids.ts'
 import { compileAgents, type AgentChecks } from './compile-agents.ts'
 import { compileDenials, compileRoutes } from './compile-routing.ts'
+import { compilePrivacy } from './pattern.ts'
 import { readDocuments, type CodexDocument, type Documents } from './documents.ts'
 import type { TestFile } from './kinds.ts'
 import { unknownName } from './nearest.ts'
@@ -30,6 +31,7 @@ export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
   const agents = compileAgents(documents, raw.files, report, options)
   const routes = compileRoutes(documents, report)
   const denials = compileDenials(documents, report)
+  const privacy = compilePrivacy(documents, report)
   if (documents.Agent.length === 0 && report.errors.length === 0) {
     report.add({
       severity: 'warning',
@@ -51,6 +53,7 @@ export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
     providers: byName(documents.Provider),
     rulesFiles: new Map(documents.Rules.map(({ file, value }) => [file, value])),
     denials,
+    privacy,
     warnings: report.problems,
   }
   return { snapshot, problems: report.problems, tests: documents.Test }

@@ -1,4 +1,5 @@
 import type { AgentManifest, ChapterFile, ConnectorFile, PolicyFile, ProviderFile, RulesFile } from './kinds.ts'
+import type { DataClass, DetectorClass } from '../kernel/data-class.ts'
 import type { Condition } from './condition.ts'
 
 /** Where a thing stands in the Codex, for people: `routing/events.yaml:12`. */
@@ -69,6 +70,7 @@ export interface CodexSnapshot {
   readonly providers: ReadonlyMap<string, ProviderFile>
   readonly rulesFiles: ReadonlyMap<string, RulesFile>
   readonly denials: readonly CompiledDenial[]
+  readonly privacy: CompiledPrivacy
   readonly warnings: readonly CodexProblem[]
 }
 
@@ -80,6 +82,28 @@ export interface CompiledDenial {
   readonly when: Condition | null
   readonly reason: string
 }
+
+/** `spec.privacy` of all policies together: the stricter of two holds. */
+export interface CompiledPrivacy {
+  readonly redact: readonly DetectorClass[]
+  readonly patterns: readonly PrivacyPattern[]
+  readonly blocked: readonly {
+    readonly target: string
+    readonly classes: readonly (DataClass | DetectorClass)[]
+    readonly reason: string
+    readonly place: Place
+  }[]
+  readonly aboveTarget: 'ask' | 'deny'
+}
+
+export interface PrivacyPattern {
+  readonly name: string
+  readonly place: Place
+  readonly action: 'redact' | 'block'
+  readonly find: (text: string) => readonly { readonly start: number; readonly end: number }[]
+}
+
+export const noPrivacy: CompiledPrivacy = { redact: [], patterns: [], blocked: [], aboveTarget: 'ask' }
 
 /** The Codex as components see it. */
 export interface Codex {

@@ -322,6 +322,19 @@ export const errorCatalogue = {
     '{system} limits the rate: {why}',
     'The action waits as long as the target asks.',
   ),
+  // guards
+  GUILD_PRIVACY_FAILED: row(
+    500,
+    false,
+    'the privacy guard failed, so nothing passes: {why}',
+    'Nothing was sent. This is a bug of the guard or of a pattern in policies/; see docs/guards.md, and report it with the trace id.',
+  ),
+  GUILD_PRIVACY_BLOCKED: row(
+    422,
+    false,
+    'the privacy guard lets this not pass: {why}',
+    'See spec.privacy in policies/, which names the rule, and docs/guards.md.',
+  ),
   // audit
   GUILD_AUDIT_BROKEN: row(
     500,

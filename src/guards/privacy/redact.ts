@@ -1,0 +1,148 @@
+import type { DetectorClass } from '../../kernel/data-class.ts'
+import type { JsonObject, JsonValue } from '../../kernel/json.ts'
+import { isCredential, isSecretName } from './credentials.ts'
+import { type PrivacyEngine, privacyEngine, proveEngine, scanText } from './engine.ts'
+import type { Finding } from './finding.ts'
+
+/** What stands where a record could not be looked at: better a gap than a leak. */
+export const withheldStub = '[withheld: the privacy guard failed]'
+
+const onlySecrets: ReadonlySet<DetectorClass> = new Set(['secrets'])
+/** Deeper values are text of an attacker, not data. */
+const depthMax = 100
+
+export interface Cleaned<T> {
+  readonly value: T
+  /** kinds of what was taken out, in order, each once */
+  readonly removed: readonly string[]
+}
+
+/**
+ * Takes secrets out of what is stored, sent or logged. They are gone for good: `[secret: github-token]` stands in their place, and
+ * nothing knows what it was. Values without any come back as the same object.
+ */
+export class Redactor {
+  readonly engine: PrivacyEngine
+  #proven = false
+
+  constructor(engine: PrivacyEngine = privacyEngine()) {
+    this.engine = engine
+  }
+
+  /** @throws GUILD_PRIVACY_FAILED: then nothing may pass */
+  find(text: string, classes: ReadonlySet<DetectorClass>): readonly Finding[] {
+    if (!this.#proven) proveEngine(this.engine)
+    this.#proven = true
+    return scanText(this.engine, text, classes)
+  }
+
+  /** @throws GUILD_PRIVACY_FAILED */
+  text(text: string): Cleaned<string> {
+    const found = this.find(text, onlySecrets)
+    if (found.length === 0) return { value: text, removed: [] }
+    return { value: replaced(text, found, secretMark), removed: kindsOf(found) }
+  }
+
+  /**
+   * Every string of a JSON value, and what stands under the name of a secret (`{"password": …}`). One look at all of it together tells
+   * whether any string need be looked at alone.
+   * @throws GUILD_PRIVACY_FAILED
+   */
+  json<T extends JsonValue | undefined>(value: T): Cleaned<T> {
+    const leaves: string[] = []
+    const named = collect(value, leaves, 0)
+    if (!named && this.find(leaves.join('\n'), onlySecrets).length === 0) return { value, removed: [] }
+    const removed = new Set<string>()
+    const clean = mapStrings(value, (text, name) => {
+      if (name !== null && isSecretName(name) && isCredential(name, text)) {
+        removed.add('credential')
+        return secretMark({ kind: 'credential' })
+      }
+      const cleaned = this.text(text)
+      for (const kind of cleaned.removed) removed.add(kind)
+      return cleaned.value
+    })
+    return { value: clean as T, removed: [...removed] } // strings took the place of strings, nothing else changed
+  }
+
+  /** For records, which must be written: where the guard fails they say so instead of what they would have said. Never throws. */
+  storedText(text: string): string {
+    try {
+      return this.text(text).value
+    } catch {
+      return withheldStub // that it failed is all that may be said
+    }
+  }
+
+  /** Never throws; see `storedText`. */
+  stored<T extends JsonValue | undefined>(value: T, stub: T): T {
+    try {
+      return this.json(value).value
+    } catch {
+      return stub // that it failed is all that may be said
+    }
+  }
+}
+
+/** For records that are built far from any composition: shapes and names, but not the secrets of this very process. */
+export const standardRedactor = new Redactor()
+
+export function replaced(
+  text: string,
+  found: readonly Finding[],
+  mark: (finding: Finding, value: string) => string,
+): string {
+  let out = ''
+  let done = 0
+  for (const finding of found) {
+    out += text.slice(done, finding.start) + mark(finding, text.slice(finding.start, finding.end))
+    done = finding.end
+  }
+  return out + text.slice(done)
+}
+
+export function secretMark({ kind }: Pick<Finding, 'kind'>): string {
+  return `[secret: ${kind}]`
+}
+
+/** The value with every string, and every name of a member, passed through `change`; `name` is that of the member it stands in. */
+export function mapStrings(
+  value: JsonValue | undefined,
+  change: (text: string, name: string | null) => string,
+  name: string | null = null,
+  depth = 0,
+): JsonValue | undefined {
+  if (typeof value === 'string') return change(value, name)
+  if (typeof value !== 'object' || value === null) return value
+  if (depth >= depthMax) return '[too deep]'
+  if (isArray(value)) return value.map((item) => mapStrings(item, change, name, depth + 1) ?? null)
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [change(key, null), mapStrings(member, change, key, depth + 1)]),
+  )
+}
+
+/** All strings and names. @returns whether some member has the name of a secret and a text */
+function collect(value: JsonValue | undefined, into: string[], depth: number): boolean {
+  if (typeof value === 'string') {
+    into.push(value)
+    return false
+  }
+  if (typeof value !== 'object' || value === null) return false
+  if (depth >= depthMax) return true
+  if (isArray(value)) return value.reduce<boolean>((named, item) => collect(item, into, depth + 1) || named, false)
+  let named = false
+  for (const [key, member] of Object.entries(value as JsonObject)) {
+    into.push(key)
+    if (isSecretName(key) && member !== null && typeof member !== 'number' && typeof member !== 'boolean') named = true
+    if (collect(member, into, depth + 1)) named = true
+  }
+  return named
+}
+
+function isArray(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value)
+}
+
+function kindsOf(found: readonly Finding[]): readonly string[] {
+  return [...new Set(found.map(({ kind }) => kind))]
+}

@@ -1,0 +1,127 @@
+/**
+ * Text as somebody reads it who wants the secret in it: without HTML comments and tags, invisible characters and the quotes of glued
+ * strings, with escapes and full-width letters resolved. Each stretch knows where it came from.
+ */
+export interface Unfolded {
+  readonly text: string
+  /** Place of a finding in the text as it was. */
+  place(start: number, end: number): { readonly start: number; readonly end: number }
+}
+
+/** What any of the tokens below begins with: nearly all text is passed over here. */
+const opening = /["'`] {0,2}\+|[<%&\\\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFE0F\uFEFF\uFF01-\uFF5E\uDB40]/g
+const tokens: Readonly<Record<string, RegExp>> = {
+  '<': /<!--|<\/?[a-z][a-z0-9]{0,9}(?: ?\/)?>/iy,
+  '%': /%[0-9a-f]{2}/iy,
+  '&': /&#(?:\d{1,6}|x[0-9a-f]{1,5});|&amp;/iy,
+  '\\': /\\u00[0-9a-f]{2}|\\x[0-9a-f]{2}/iy,
+  '"': /" {0,2}\+ {0,2}["'`]/y,
+  "'": /' {0,2}\+ {0,2}["'`]/y,
+  '`': /` {0,2}\+ {0,2}["'`]/y,
+}
+/** Two units for one invisible character (U+E0000 to U+E007F). */
+const tag = /\uDB40[\uDC00-\uDC7F]/y
+
+/** The token at `at`; empty: none begins there. */
+function tokenAt(text: string, at: number): string {
+  const character = text[at] ?? ''
+  const code = character.charCodeAt(0)
+  if (code > 0x7f && code !== 0xdb40) return character
+  const pattern = code === 0xdb40 ? tag : tokens[character]
+  if (!pattern || !couldFollow(character, text.charCodeAt(at + 1))) return ''
+  pattern.lastIndex = at
+  return pattern.exec(text)?.[0] ?? ''
+}
+
+/** A glance at the next character spares most patterns: angle brackets are everywhere in code. */
+function couldFollow(character: string, next: number): boolean {
+  switch (character) {
+    case '<':
+      return next === 0x21 || next === 0x2f || (next | 0x20) >= 0x61
+    case '\\':
+      return next === 0x75 || next === 0x78
+    default:
+      return true
+  }
+}
+
+interface Segment {
+  /** where it begins in the unfolded text, and in the original */
+  readonly at: number
+  readonly from: number
+  /** how much of the original it stands for; a resolved escape is one character for several */
+  readonly taken: number
+  readonly length: number
+}
+
+/** null: there is nothing to unfold. */
+export function unfold(text: string): Unfolded | null {
+  const parts: string[] = []
+  const segments: Segment[] = []
+  let length = 0
+  let done = 0
+  const keep = (part: string, from: number, taken: number): void => {
+    if (part === '') return
+    parts.push(part)
+    segments.push({ at: length, from, taken, length: part.length })
+    length += part.length
+  }
+  let commentEnd = 0 // found once and kept: many beginnings of a comment that never ends cost one search
+  opening.lastIndex = 0
+  for (let match = opening.exec(text); match; match = opening.exec(text)) {
+    const from = match.index
+    const token = tokenAt(text, from)
+    if (token === '') continue
+    let end = from + token.length
+    if (token === '<!--') {
+      if (commentEnd >= 0 && commentEnd < end) commentEnd = text.indexOf('-->', end)
+      if (commentEnd < 0) continue
+      end = commentEnd + 3
+    }
+    keep(text.slice(done, from), done, from - done)
+    keep(resolved(token), from, end - from)
+    done = end
+    opening.lastIndex = end
+  }
+  if (segments.length === 0 && done === 0) return null
+  keep(text.slice(done), done, text.length - done)
+  return { text: parts.join(''), place: (start, end) => placeOf(segments, start, end) }
+}
+
+function resolved(token: string): string {
+  const code = codeOf(token)
+  return code >= 0x20 && code < 0x7f ? String.fromCharCode(code) : ''
+}
+
+/** -1: it stands for nothing. */
+function codeOf(token: string): number {
+  const [first = '', second = ''] = token
+  if (first === '%') return Number.parseInt(token.slice(1), 16)
+  if (token === '&amp;') return 0x26
+  if (first === '&') return /^&#x/i.test(token) ? Number.parseInt(token.slice(3), 16) : Number(token.slice(2, -1))
+  if (first === '\\') return Number.parseInt(token.slice(second === 'u' ? 4 : 2), 16)
+  const code = token.charCodeAt(0)
+  return code >= 0xff01 && code <= 0xff5e ? code - 0xfee0 : -1
+}
+
+function placeOf(segments: readonly Segment[], start: number, end: number): { start: number; end: number } {
+  const first = segmentAt(segments, start)
+  const last = segmentAt(segments, end - 1)
+  if (!first || !last) return { start: 0, end: 0 }
+  const plain = last.taken === last.length
+  return {
+    start: first.taken === first.length ? first.from + (start - first.at) : first.from,
+    end: plain ? last.from + (end - last.at) : last.from + last.taken,
+  }
+}
+
+function segmentAt(segments: readonly Segment[], at: number): Segment | undefined {
+  let low = 0
+  let high = segments.length - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if ((segments[middle]?.at ?? 0) <= at) low = middle
+    else high = middle - 1
+  }
+  return segments[low]
+}

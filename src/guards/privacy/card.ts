@@ -31,7 +31,7 @@ function issuer(digits: string): boolean {
   if (/^(?:30[0-5]|36|38|39)/.test(digits)) return length === 14 // Diners
   if (/^(?:6011|64[4-9]|65)/.test(digits)) return length === 16 // Discover
   if (first4 >= 3528 && first4 <= 3589) return length === 16 // JCB
-  return /^62/.test(digits) && length >= 16 // UnionPay
+  return digits.startsWith('62') && length >= 16 // UnionPay
 }
 
 function luhn(digits: string): boolean {

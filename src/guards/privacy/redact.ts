@@ -1,5 +1,5 @@
 import type { DetectorClass } from '../../kernel/data-class.ts'
-import type { JsonObject, JsonValue } from '../../kernel/json.ts'
+import type { JsonValue } from '../../kernel/json.ts'
 import { isCredential, isSecretName } from './credentials.ts'
 import { type PrivacyEngine, privacyEngine, proveEngine, scanText } from './engine.ts'
 import type { Finding } from './finding.ts'
@@ -131,7 +131,7 @@ function collect(value: JsonValue | undefined, into: string[], depth: number): b
   if (depth >= depthMax) return true
   if (isArray(value)) return value.reduce<boolean>((named, item) => collect(item, into, depth + 1) || named, false)
   let named = false
-  for (const [key, member] of Object.entries(value as JsonObject)) {
+  for (const [key, member] of Object.entries(value)) {
     into.push(key)
     if (isSecretName(key) && member !== null && typeof member !== 'number' && typeof member !== 'boolean') named = true
     if (collect(member, into, depth + 1)) named = true

@@ -9,7 +9,7 @@ export interface Unfolded {
 }
 
 /** What any of the tokens below begins with: nearly all text is passed over here. */
-const opening = /["'`] {0,2}\+|[<%&\\\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFE0F\uFEFF\uFF01-\uFF5E\uDB40]/g
+const opening = /["'`] {0,2}\+|[<%&\\\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\uFF01-\uFF5E\uDB40]|\uFE0F/g
 const tokens: Readonly<Record<string, RegExp>> = {
   '<': /<!--|<\/?[a-z][a-z0-9]{0,9}(?: ?\/)?>/iy,
   '%': /%[0-9a-f]{2}/iy,

@@ -3,6 +3,8 @@ import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { GuildEvent, Priority } from '../kernel/event.ts'
+import type { Tracer } from '../traces/tracer.ts'
+import { confirmSpan } from './action-spans.ts'
 import { announceAction, recordAction } from './records.ts'
 
 const sql = statements(import.meta.url, './echo.sql', ['findSent', 'confirm'])
@@ -12,6 +14,7 @@ export interface EchoesDeps {
   readonly clock: Clock
   /** our own accounts on a connector: GITHUB_BOT_LOGIN and the connector's `botLogins`; empty: not known */
   readonly botLogins: (connector: string) => readonly string[]
+  readonly tracer?: Tracer
 }
 
 /**
@@ -40,9 +43,11 @@ export class Echoes {
     const { rows } = await tx.query<SentAction>(sql.findSent, [claim.marker.replace(/^guild:/, '')])
     const [action] = rows
     if (!action || !echoFits(action, claim.event, this.#deps.botLogins(action.connector))) return null
+    const at = this.#deps.clock.now()
+    const confirms = action.state === 'SUCCEEDED' || !settled.has(action.state)
+    if (confirms && this.#deps.tracer?.on) this.#deps.tracer.record([confirmSpan(action, claim.event, at)])
     if (settled.has(action.state)) return originOf(action)
 
-    const at = this.#deps.clock.now()
     const facts = factsOf(action.type, claim.event)
     await tx.query(sql.confirm, [action.id, facts.remoteId, facts.url, at])
     await recordAction(tx, this.#deps.outbox, action, {

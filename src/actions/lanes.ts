@@ -5,6 +5,7 @@ import { statements } from '../database/statements.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
+import type { Tracer } from '../traces/tracer.ts'
 import type { LaneHead } from './action-row.ts'
 import { enterConnector } from './connector-health.ts'
 import { judge } from './judge.ts'
@@ -28,6 +29,7 @@ export interface ActionExecutorDeps {
   readonly log: Log
   /** nothing is sent, whatever the Codex says */
   readonly dryRun?: boolean
+  readonly tracer?: Tracer
   /** lanes worked on at once; default 8 */
   readonly maxInFlight?: number
   /** in [0, 1), for jitter; default Math.random */
@@ -130,6 +132,7 @@ export class ActionLanes {
       state: 'EXECUTING',
       lease_epoch: claimed.lease_epoch,
       attempts: claimed.attempts,
+      sent_at: sentAt,
     } as const
     return this.#moves.settle(inHand, afterCall(outcome, attempt), outcome, now)
   }

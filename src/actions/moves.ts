@@ -3,7 +3,9 @@ import type { Database, Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
+import type { Tracer } from '../traces/tracer.ts'
 import type { LaneHead } from './action-row.ts'
+import { moveSpan } from './action-spans.ts'
 import { noteConnector } from './connector-health.ts'
 import { requestApproval } from './desk.ts'
 import { type ActionRecord, recordAction } from './records.ts'
@@ -17,6 +19,7 @@ export interface ActionMovesDeps {
   readonly outbox: Outbox
   readonly clock: Clock
   readonly log: Log
+  readonly tracer?: Tracer
 }
 
 /** Every change of an action in a lane: the row, if it is still ours, with its decision and audit entry, in one transaction. */
@@ -31,6 +34,8 @@ export class ActionMoves {
     const result =
       next.state === 'SUCCEEDED' ? 'SUCCESS' : next.state === 'FAILED' || next.state === 'EXPIRED' ? 'FAILURE' : 'RETRY'
     const moved = await this.#move(head, next, now, { result, answer })
+    // Also when our echo was faster: the call was made.
+    this.#trace(head, next, now)
     // Our echo, or whoever took the lease over, was faster; what the answer knows is kept all the same.
     if (!moved && next.remote) {
       const { id, url, detail } = next.remote
@@ -86,7 +91,7 @@ export class ActionMoves {
 
   /** The worker that had it is gone. */
   async lapse(head: LaneHead, next: Transition, now: Date): Promise<void> {
-    await this.#move(head, next, now, { result: 'RETRY' })
+    if (await this.#move(head, next, now, { result: 'RETRY' })) this.#trace(head, next, now)
   }
 
   async #move(
@@ -129,7 +134,7 @@ export class ActionMoves {
     record: Partial<ActionRecord>,
     also: (tx: Queryable) => Promise<void> = async () => undefined,
   ): Promise<boolean> {
-    return this.#deps.db.transaction(async (tx) => {
+    const changed = await this.#deps.db.transaction(async (tx) => {
       const { count } = await tx.query(sql.move, [JSON.stringify(move)])
       if (count === 0) return false
       if (['FAILED', 'EXPIRED', 'DENIED'].includes(move.state)) await tx.query(sql.freeMeaning, [head.id])
@@ -137,12 +142,21 @@ export class ActionMoves {
       await this.#record(tx, head, { at: now, stage: 'action', outcome: move.state, reason: move.reason, ...record })
       return true
     })
+    if (changed && !called.has(head.state)) this.#trace(head, move, now)
+    return changed
+  }
+
+  #trace(head: LaneHead, next: Parameters<typeof moveSpan>[1], now: Date): void {
+    if (this.#deps.tracer?.on) this.#deps.tracer.record([moveSpan(head, next, now)])
   }
 
   async #record(tx: Queryable, head: LaneHead, record: ActionRecord): Promise<void> {
     await recordAction(tx, this.#deps.outbox, head, record)
   }
 }
+
+/** Told where the call or the look has ended. */
+const called: ReadonlySet<string> = new Set(['EXECUTING', 'PROBING'])
 
 interface Move {
   readonly id: string

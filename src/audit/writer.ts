@@ -5,6 +5,8 @@ import { statements } from '../database/statements.ts'
 import { GuildError, isGuildError, reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { topics } from '../kernel/topics.ts'
+import type { Tracer } from '../traces/tracer.ts'
+import { auditSpan } from './audit-span.ts'
 import { chainHash, genesisHash, type ChainHead, type ChainRow } from './chain.ts'
 
 const sql = statements(import.meta.url, './writer.sql', ['lockChain', 'headAndKnown', 'append'])
@@ -13,6 +15,7 @@ const batchMax = 200
 export interface AuditWriterDeps {
   readonly db: Database
   readonly log: Log
+  readonly tracer?: Tracer
 }
 
 /** Bad entries are set apart by the handler; a process that crashes in a loop must not bury the good ones it happened to hold. */
@@ -22,12 +25,12 @@ const attemptsMax = 1_000
  * Eats `guild.audit.log` and appends it to the hash chain, one transaction per batch. A second delivery is a no-op. What is not an
  * entry, or cannot be stored, goes to the dead letters with its reason; it never holds up the others.
  */
-export function auditWriter({ db, log }: AuditWriterDeps): Consumer {
+export function auditWriter({ db, log, tracer }: AuditWriterDeps): Consumer {
   return {
     subscription: { topic: topics.audit, group: 'audit', maxInFlight: batchMax, batchMax, attemptsMax },
     async handle(batch) {
       const { entries, refused } = sortOut(batch)
-      const unstorable = await appendAll(db, entries)
+      const unstorable = await appendAll(db, entries, tracer)
       const dead = [...refused, ...unstorable]
       for (const { id, reason } of dead) log.error({ messageId: id, reason }, 'audit entry refused')
       return dead
@@ -87,20 +90,21 @@ function sortOut(batch: readonly Delivery[]): { entries: readonly Parsed[]; refu
 }
 
 /** @returns those that the database refuses even alone */
-async function appendAll(db: Database, parsed: readonly Parsed[]): Promise<readonly Nack[]> {
+async function appendAll(db: Database, parsed: readonly Parsed[], tracer?: Tracer): Promise<readonly Nack[]> {
   if (parsed.length === 0) return []
   try {
     await append(
       db,
       parsed.map(({ entry }) => entry),
     )
+    if (tracer?.on) tracer.record(parsed.flatMap(({ entry }) => auditSpan(entry, Date.now()) ?? []))
     return []
   } catch (error) {
     const [only] = parsed
     if (!isGuildError(error, 'GUILD_DATABASE_REFUSED') || only === undefined) throw error
     if (parsed.length === 1) return [{ id: only.messageId, dead: true, reason: reasonOf(error) }]
     const nacks: Nack[] = []
-    for (const one of parsed) nacks.push(...(await appendAll(db, [one])))
+    for (const one of parsed) nacks.push(...(await appendAll(db, [one], tracer)))
     return nacks
   }
 }

@@ -99,6 +99,31 @@ export const settingRows = {
   openaiBaseUrl: row('OPENAI_BASE_URL', 'OpenAI API or a server that speaks it', url.optional()),
   recordTo: row('GUILD_RECORD', 'folder: every model answer is recorded there, prompts included', text.optional()),
   replayFrom: row('GUILD_REPLAY', 'folder of recordings; the model alias replay answers from it', text.optional()),
+  otlpEndpoint: row(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'OpenTelemetry collector, without /v1/traces: every run is sent there as one trace; absent: nothing is traced',
+    url.optional(),
+  ),
+  otlpTracesEndpoint: row(
+    'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+    'the whole address for traces, instead of OTEL_EXPORTER_OTLP_ENDPOINT',
+    url.optional(),
+  ),
+  otlpHeaders: row(
+    'OTEL_EXPORTER_OTLP_HEADERS',
+    'headers for the collector: name=value,name=value',
+    secret.optional(),
+    {
+      secret: true,
+    },
+  ),
+  otlpTracesHeaders: row(
+    'OTEL_EXPORTER_OTLP_TRACES_HEADERS',
+    'the same for traces alone, instead of OTEL_EXPORTER_OTLP_HEADERS',
+    secret.optional(),
+    { secret: true },
+  ),
+  otelServiceName: row('OTEL_SERVICE_NAME', 'service.name of the traces', text, { default: 'guild' }),
   color: row('NO_COLOR', 'any value switches colours off', z.string().optional()),
   ci: row('CI', 'set by build servers: no progress bars', flag.optional()),
 } as const

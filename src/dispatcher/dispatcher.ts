@@ -10,6 +10,8 @@ import { GuildError, isGuildError, reasonOf } from '../kernel/errors.ts'
 import type { GuildEvent } from '../kernel/event.ts'
 import type { Log } from '../kernel/log.ts'
 import { agentTopic, topics } from '../kernel/topics.ts'
+import { dispatchSpan } from '../traces/event-spans.ts'
+import type { Tracer } from '../traces/tracer.ts'
 import { type Arrival, decide, type Ruling } from './decide.ts'
 import type { EchoConfirmer } from './echo.ts'
 import { eventSchema } from './event-schema.ts'
@@ -28,6 +30,7 @@ export interface DispatcherDeps {
   /** our own accounts, beside `botLogins` of the connectors in the Codex */
   readonly botLogins?: readonly string[]
   readonly observe?: (ruling: Ruling) => void
+  readonly tracer?: Tracer
 }
 
 /** Somebody else may win an event between our look and our write; then it is looked at again. Twice is already rare. */
@@ -103,6 +106,7 @@ async function dispatchAll(deps: DispatcherDeps, readable: readonly Readable[]):
 
 async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Promise<void> {
   const snapshot = deps.codex.current()
+  const startMs = deps.clock.now().getTime()
   const rulings = await deps.database.transaction(async (tx) => {
     const at = deps.clock.now().toISOString()
     const written: Ruling[] = []
@@ -128,6 +132,12 @@ async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Pr
   for (const ruling of rulings) {
     deps.log.info(logged(ruling), 'event decided')
     deps.observe?.(ruling)
+  }
+  if (deps.tracer?.on) {
+    const times = { startMs, endMs: deps.clock.now().getTime(), codexCommit: snapshot.commit }
+    deps.tracer.record(
+      rulings.map((ruling) => dispatchSpan(ruling.event, { ...ruling, ...times, agents: agentsOf(ruling) })),
+    )
   }
 }
 
@@ -240,6 +250,10 @@ function logged({ event, disposition, rule, wakings }: Ruling): object {
     type: event.type,
     disposition,
     rule,
-    agents: wakings.filter(({ outcome }) => outcome === 'ROUTED').map(({ agentId }) => agentId),
+    agents: agentsOf({ wakings }),
   }
+}
+
+function agentsOf({ wakings }: Pick<Ruling, 'wakings'>): readonly string[] {
+  return wakings.filter(({ outcome }) => outcome === 'ROUTED').map(({ agentId }) => agentId)
 }

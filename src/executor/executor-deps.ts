@@ -7,6 +7,7 @@ import type { Log } from '../kernel/log.ts'
 import type { BudgetLimit, Ledger } from '../ledger/ledger.ts'
 import type { Llm, ModelChoice } from '../llm/llm.ts'
 import type { Tools } from '../tools/tools.ts'
+import type { Tracer } from '../traces/tracer.ts'
 import type { ActionIntake } from './action-intake.ts'
 import type { ProviderHealth } from './provider-health.ts'
 
@@ -37,6 +38,7 @@ export interface ExecutorDeps {
   readonly intake: ActionIntake
   readonly clock: Clock
   readonly log: Log
+  readonly tracer?: Tracer
   /** unique per process: the name on the leases */
   readonly owner: string
   /** in [0, 1): jitter */

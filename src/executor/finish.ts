@@ -10,10 +10,11 @@ import { agentTopic, topics } from '../kernel/topics.ts'
 import type { ExecutorDeps } from './executor-deps.ts'
 import type { Ending } from './ending.ts'
 import type { Journal } from './journal.ts'
+import { runSpans } from './run-spans.ts'
 import { aStep, read } from './step.ts'
 import { systemText, transcript, turnsOf } from './transcript.ts'
 
-type FinishDeps = Pick<ExecutorDeps, 'outbox' | 'artifacts' | 'log'>
+type FinishDeps = Pick<ExecutorDeps, 'outbox' | 'artifacts' | 'log' | 'tracer'>
 
 const summaryLengthMax = 4_000
 export const executorGroup = 'executor'
@@ -60,6 +61,7 @@ export async function finish(
       row: { state, reason, detail, summary, output, transcript_ref: transcriptRef },
     }
   })
+  if (deps.tracer?.on) deps.tracer.record(runSpans(journal, event, ending, deps.tracer.since))
   deps.log.info(
     {
       invocationId: invocation.id,

@@ -5,6 +5,9 @@ import type { GuildEvent } from '../kernel/event.ts'
 import { hashId, sha256, timeId, traceId } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import { topics } from '../kernel/topics.ts'
+import { receiveSpan } from '../traces/event-spans.ts'
+import { linkFrom } from '../traces/traceparent.ts'
+import type { Tracer } from '../traces/tracer.ts'
 import type { ConnectorConfig, EventDraft, NativeDelivery, RawDelivery, Source } from './source.ts'
 
 export interface ReceiveDeps {
@@ -14,6 +17,7 @@ export interface ReceiveDeps {
   /** Slack gives up after 3 s: answer before, or say 503. Default 2 000. */
   readonly deadlineMs?: number
   readonly observe?: (outcome: ReceiveOutcome) => void
+  readonly tracer?: Tracer
 }
 
 export interface Incoming extends RawDelivery {
@@ -117,7 +121,7 @@ function read(incoming: Incoming, receivedAt: Date): Reading {
 }
 
 async function accept(
-  { source, connector, body }: Incoming,
+  { source, connector, headers, body }: Incoming,
   native: NativeDelivery,
   drafts: readonly EventDraft[],
   receivedAt: Date,
@@ -171,6 +175,11 @@ async function accept(
   }))
   if (!(await stored(topics.inbound, messages, fields, deps))) return overloaded()
   deps.log.info(fields, 'delivery accepted')
+  const [first] = events
+  if (deps.tracer?.on && first) {
+    const link = linkFrom(headers['traceparent'])
+    deps.tracer.record([receiveSpan(first, { endMs: deps.clock.now().getTime(), link })])
+  }
   return {
     answer: answer(202, { event_ids: fields.eventIds, trace_id: trace }),
     result: 'accepted',

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Database } from '../database/database.ts'
 import type { Bus } from '../bus/bus.ts'
+import type { SpanCounts } from '../traces/otlp-tracer.ts'
 import { statements } from '../database/statements.ts'
 
 const sql = statements(import.meta.url, './metrics.sql', [
@@ -18,7 +19,16 @@ export interface Metrics {
 }
 
 /** What `/metrics` shows. Figures that live in tables are read when scraped, so that a restart never resets them. */
-export function metrics({ database, bus }: { readonly database: Database; readonly bus: Bus }): Metrics {
+export function metrics({
+  database,
+  bus,
+  spans,
+}: {
+  readonly database: Database
+  readonly bus: Bus
+  /** what became of trace spans; absent: nothing is traced */
+  readonly spans?: { readonly counts: SpanCounts } | null
+}): Metrics {
   const registry = new Registry()
   // Its default looks at the event loop 100 times a second: half of all that an idle process would do.
   collectDefaultMetrics({ register: registry, prefix: 'guild_process_', eventLoopMonitoringPrecision: 100 })
@@ -50,6 +60,7 @@ export function metrics({ database, bus }: { readonly database: Database; readon
     },
   })
   registry.registerMetric(ready)
+  if (spans) registry.registerMetric(spanCounter(spans))
   return {
     registry,
     deliveries: new Counter({
@@ -66,4 +77,17 @@ export function metrics({ database, bus }: { readonly database: Database; readon
       registers: [registry],
     }),
   }
+}
+
+function spanCounter(spans: { readonly counts: SpanCounts }): Counter {
+  return new Counter({
+    name: 'guild_trace_spans_total',
+    help: 'Trace spans by what became of them: exported, dropped because the queue was full, failed at the collector',
+    labelNames: ['result'],
+    registers: [],
+    collect() {
+      this.reset()
+      for (const [result, count] of Object.entries(spans.counts)) this.inc({ result }, count)
+    },
+  })
 }

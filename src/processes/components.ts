@@ -32,6 +32,7 @@ import { routedLlm } from '../llm/router.ts'
 import { rulesLlm } from '../llm/rules/rules-llm.ts'
 import { vercelLlm } from '../llm/vercel/vercel-llm.ts'
 import { builtinGithub, githubAccess } from '../tools/github/builtin-github.ts'
+import type { Tracer } from '../traces/tracer.ts'
 import { registryRefresher } from '../registry/registry-refresher.ts'
 import { mcpTools } from '../tools/mcp/mcp-tools.ts'
 import { botLogins } from './connectors.ts'
@@ -49,6 +50,7 @@ export interface ComponentsDeps {
   /** this process, in leases */
   readonly owner: string
   readonly log: Logger
+  readonly tracer: Tracer
 }
 
 export interface Components {
@@ -65,11 +67,11 @@ export const actionTypes: readonly string[] = githubActionTypes.map(({ type }) =
 
 /** Every component, wired to its adapters. What one needs of another (echoes, the action desk) is handed over here. */
 export function components(deps: ComponentsDeps): Components {
-  const { settings, database, bus, outbox, codex, owner, log } = deps
+  const { settings, database, bus, outbox, codex, owner, log, tracer } = deps
   const clock = systemClock
   const variable = variableOf(deps.env)
   const desk = new Desk({ systems: [{ system: 'github', types: githubActionTypes }], outbox, live: settings.live })
-  const echoes = new Echoes({ outbox, clock, botLogins: (name) => botLogins(settings, codex.current(), name) })
+  const echoes = new Echoes({ outbox, clock, tracer, botLogins: (name) => botLogins(settings, codex.current(), name) })
   const artifacts = artifactsOf(settings)
   const models = modelDirectory({ settings, variable, replay: settings.replayFrom !== undefined })
   const actions = actionExecutor({
@@ -81,6 +83,7 @@ export function components(deps: ComponentsDeps): Components {
     owner,
     clock,
     log,
+    tracer,
   })
   const run = executor({
     database,
@@ -98,6 +101,7 @@ export function components(deps: ComponentsDeps): Components {
     intake: desk,
     clock,
     log,
+    tracer,
     owner,
     random: Math.random,
   })
@@ -108,13 +112,13 @@ export function components(deps: ComponentsDeps): Components {
     approvals: new Approvals({ desk, outbox, codex, clock, live: settings.live }),
     services: {
       dispatcher: [
-        drive(dispatcher({ database, outbox, codex, clock, log, echoes, botLogins: accounts })),
+        drive(dispatcher({ database, outbox, codex, clock, log, tracer, echoes, botLogins: accounts })),
         dispatcherSweeper({ database, outbox, clock, log }),
       ],
       registry: [registryRefresher({ database, clock, log })],
       executor: [drive(run), reservationSweeper({ database, clock, log })],
       actions: [drive(actions.consumer), actions.sweeper],
-      audit: [drive(auditWriter({ db: database, log })), housekeeping({ bus, artifacts, clock, log })],
+      audit: [drive(auditWriter({ db: database, log, tracer })), housekeeping({ bus, artifacts, clock, log })],
     },
     modelsConfigured: () => describeModels(models, codex),
   }

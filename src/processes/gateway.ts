@@ -8,6 +8,7 @@ import { github } from '../gateway/sources/github.ts'
 import type { Metrics } from '../http/metrics.ts'
 import { systemClock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
+import type { Tracer } from '../traces/tracer.ts'
 import { variableOf } from '../llm/directory.ts'
 import { webhookConnectors } from './connectors.ts'
 
@@ -21,15 +22,17 @@ export interface GatewayParts {
   readonly codex: Codex
   readonly log: Log
   readonly metrics: Metrics
+  readonly tracer: Tracer
 }
 
-export function gateway({ settings, env, bus, codex, log, metrics }: GatewayParts): FastifyPluginAsync {
+export function gateway({ settings, env, bus, codex, log, metrics, tracer }: GatewayParts): FastifyPluginAsync {
   return gatewayRoutes({
     sources,
     connectors: webhookConnectors(settings, variableOf(env), codex),
     bus,
     clock: systemClock,
     log,
+    tracer,
     observe: ({ source, result, ms }) => {
       metrics.deliveries.inc({ source, status: result })
       metrics.deliverySeconds.observe({ source }, ms / 1_000)

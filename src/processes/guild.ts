@@ -15,6 +15,8 @@ import { DecisionStream } from '../http/stream.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { reasonOf } from '../kernel/errors.ts'
 import type { Service } from '../kernel/service.ts'
+import type { OtlpTracer } from '../traces/otlp-tracer.ts'
+import { noTracer } from '../traces/tracer.ts'
 import { api } from './api.ts'
 import { codexChanges } from './codex-changes.ts'
 import { codexUrl } from './codex-url.ts'
@@ -25,6 +27,7 @@ import { gateway } from './gateway.ts'
 import type { Logger } from './logger.ts'
 import { openBus } from './open-bus.ts'
 import { openDatabase } from './open-database.ts'
+import { openTracer } from './open-tracer.ts'
 import { type Role, roles } from './roles.ts'
 import { Health, runServices } from './run-services.ts'
 import { SealedCodex, sealSnapshot } from './sealed-codex.ts'
@@ -56,11 +59,13 @@ export class Guild implements AsyncDisposable {
   /** Tells whoever finds the embedded database locked where this process listens. */
   readonly publish: (url: string) => Promise<void>
   readonly #log: Logger
+  readonly #exporter: OtlpTracer | null
   readonly #health = new Health()
 
   private constructor(
     parts: Pick<Guild, 'database' | 'bus' | 'outbox' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish'>,
     log: Logger,
+    exporter: OtlpTracer | null,
   ) {
     this.database = parts.database
     this.bus = parts.bus
@@ -72,6 +77,7 @@ export class Guild implements AsyncDisposable {
     this.parts = parts.parts
     this.publish = parts.publish
     this.#log = log
+    this.#exporter = exporter
   }
 
   static async open(options: GuildOptions): Promise<Guild> {
@@ -95,8 +101,10 @@ export class Guild implements AsyncDisposable {
     const keys = new Keys(database, outbox)
     const stream = new DecisionStream(database, log)
     const owner = `${process.pid}-${randomUUID().slice(0, 8)}`
-    const parts = components({ ...options, database, bus, outbox, codex: seen, owner })
-    const measured = metrics({ database, bus })
+    const exporter = openTracer(settings, { version: options.version, instance: owner, log })
+    const tracer = exporter ?? noTracer
+    const parts = components({ ...options, database, bus, outbox, codex: seen, owner, tracer })
+    const measured = metrics({ database, bus, spans: exporter })
     const guild: { instance: Guild | null } = { instance: null }
     const http = await openHttp({
       api: api({ database, bus, parts }),
@@ -112,14 +120,15 @@ export class Guild implements AsyncDisposable {
       stream,
       metrics: measured,
       gateway: options.roles.includes('gateway')
-        ? gateway({ settings, env: options.env, bus, codex: seen, log, metrics: measured })
+        ? gateway({ settings, env: options.env, bus, codex: seen, log, metrics: measured, tracer })
         : null,
       unready: async () => (guild.instance ? guild.instance.unready() : ['starting']),
       version: options.version,
       log,
     })
     opening.defer(() => http.close())
-    const made = new Guild({ database, bus, outbox, codex, http, keys, stream, parts, publish: opened.publish }, log)
+    const { publish } = opened
+    const made = new Guild({ database, bus, outbox, codex, http, keys, stream, parts, publish }, log, exporter)
     guild.instance = made
     opening.move()
     return made
@@ -150,6 +159,7 @@ export class Guild implements AsyncDisposable {
     await this.http.close()
     await this.bus.close()
     await this.database.close()
+    await this.#exporter?.close()
   }
 }
 

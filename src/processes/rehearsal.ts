@@ -68,6 +68,8 @@ export class Rehearsal implements AsyncDisposable {
       // In the rehearsal's home: its housekeeping would clear the real ones out.
       artifactsUrl: undefined,
       recordTo: undefined,
+      otlpEndpoint: undefined,
+      otlpTracesEndpoint: undefined,
       url: undefined,
       // What is refused on purpose is part of the story, not of the log.
       logLevel: given.logLevel === 'info' ? 'error' : given.logLevel,

@@ -1,8 +1,10 @@
 import type { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
+import type { Attributes } from '@opentelemetry/api'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import { reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Secret } from '../kernel/secret.ts'
+import { errorType } from './attributes.ts'
 import type { SpanRecord, Tracer } from './tracer.ts'
 
 export interface OtlpOptions {
@@ -159,9 +161,9 @@ async function open(options: OtlpOptions, { timeoutMs }: OtlpLimits) {
 
 function exported(exporter: OTLPTraceExporter, spans: ReadableSpan[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    exporter.export(spans, ({ code, error }) => {
-      // The enum is the SDK's own business; what it says of success is 0.
-      if (Number(code) === 0) resolve()
+    // ExportResultCode.SUCCESS is 0.
+    exporter.export(spans, ({ code, error }: { readonly code: number; readonly error?: Error }) => {
+      if (code === 0) resolve()
       else reject(error ?? new Error('the collector did not take them'))
     })
   })
@@ -173,9 +175,10 @@ const sampled = 1
 function readable(span: SpanRecord, shared: Pick<ReadableSpan, 'resource' | 'instrumentationScope'>): ReadableSpan {
   const { traceId, spanId, parentId, name, kind, startMs, endMs, error } = span
   const end = Math.max(startMs, endMs)
-  const told = Object.entries({ ...span.attributes, 'error.type': error }).flatMap(([key, value]) =>
-    value === null || value === undefined ? [] : [[key, typeof value === 'object' ? value.slice() : value] as const],
-  )
+  const told: Attributes = {}
+  for (const [key, value] of Object.entries({ ...span.attributes, [errorType]: error })) {
+    if (value !== null && value !== undefined) told[key] = typeof value === 'object' ? [...value] : value
+  }
   const context = { traceId, spanId, traceFlags: sampled }
   return {
     ...shared,
@@ -188,7 +191,7 @@ function readable(span: SpanRecord, shared: Pick<ReadableSpan, 'resource' | 'ins
     duration: hrTime(end - startMs),
     ended: true,
     status: error === null ? { code: 0 } : { code: 2 },
-    attributes: Object.fromEntries(told),
+    attributes: told,
     links: (span.links ?? []).map((link) => ({ context: { ...link, traceFlags: 0, isRemote: true } })),
     events: [],
     droppedAttributesCount: 0,

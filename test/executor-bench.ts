@@ -119,7 +119,7 @@ export class Bench {
         removeOlderThan: () => Promise.resolve(0),
       },
       ledger: postgresLedger,
-      limitsFor: (snapshot, agent, chapter, id) => budgetLimits(snapshot, agent, chapter, `org-${this.agent.id}`, id),
+      limitsFor: (snapshot, agent, chapter, run) => budgetLimits(snapshot, agent, chapter, `org-${this.agent.id}`, run),
       intake: this.#intake(),
       clock: systemClock,
       log: silentLog,

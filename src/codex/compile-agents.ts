@@ -87,6 +87,11 @@ function checkModels({ yaml, value }: AgentDocument, documents: Documents, repor
     provider.value.spec.models.map(({ alias }) => `${provider.value.metadata.name}/${alias}`),
   )
   const known = [...models, 'rules', 'replay']
+  for (const [level, name] of Object.entries(value.spec.model.onBudget)) {
+    if (name !== undefined && !known.includes(name)) {
+      report.error(yaml, ['spec', 'model', 'onBudget', level], unknownName('model', name, known))
+    }
+  }
   for (const [index, name] of value.spec.model.prefer.entries()) {
     const path = ['spec', 'model', 'prefer', index]
     if (!known.includes(name)) report.error(yaml, path, unknownName('model', name, known))

@@ -20,12 +20,32 @@ const detectorClass = z.enum(detectorClasses)
 
 const head = z.strictObject({ name, labels: z.record(z.string(), z.string()).optional() })
 
+const quota = z.strictObject({
+  tokens: z
+    .strictObject({ monthly: tokens.optional(), daily: tokens.optional(), hourly: tokens.optional() })
+    .optional(),
+  cost: z.strictObject({ monthly: usd.optional(), daily: usd.optional(), hourly: usd.optional() }).optional(),
+})
+
+/** What a policy may take away from a level on; the list is closed, and each has one effect (docs/ledger.md). */
+export const degradations = [
+  'smaller-model',
+  'trim-context',
+  'no-background',
+  'only-high',
+  'ask',
+  'rules-only',
+] as const
+export type Degradation = (typeof degradations)[number]
+const inForce = z.array(z.enum(degradations)).default([])
+
 const limits = z.strictObject({
   maxSteps: z.int().min(1).max(100).default(12).describe('model calls'),
   maxToolCalls: z.int().min(0).max(500).default(24),
   maxParallelTools: z.int().min(1).max(16).default(4),
   tokensPerInvocation: tokens.default(60_000).describe('input and output, worst case counted before each call'),
   costPerInvocation: usd.default(0.4).describe('USD'),
+  budget: quota.default({}).describe('of this agent, over all its runs; counted whether limited or not'),
   landingReserve: z.int().min(0).max(100_000).default(2_500).describe('tokens kept for the closing call'),
   maxActiveDuration: duration.default('300s').describe('wall clock while RUNNING'),
   maxWait: duration.default('24h').describe('total time in WAITING_* states'),
@@ -102,10 +122,22 @@ export const agent = z.strictObject({
           .min(1)
           .default(['rules'])
           .describe('provider/alias, tried in order; `rules` needs no key'),
+        onBudget: z
+          .strictObject({
+            yellow: z.string().min(1).optional(),
+            orange: z.string().min(1).optional(),
+            red: z.string().min(1).optional(),
+          })
+          .default({})
+          .describe('the model that answers from a level on, where a policy names `smaller-model`'),
+        inputBound: z
+          .enum(['strict', 'p99'])
+          .optional()
+          .describe('how the input of a call is bounded before it is made; default: the policy’s, else strict'),
         maxOutputTokensPerCall: z.int().min(16).max(200_000).default(2_048),
         temperature: z.number().min(0).max(2).default(0),
       })
-      .default({ prefer: ['rules'], maxOutputTokensPerCall: 2_048, temperature: 0 }),
+      .default({ prefer: ['rules'], onBudget: {}, maxOutputTokensPerCall: 2_048, temperature: 0 }),
     triggers: z.array(trigger).default([]),
     context: z.array(contextItem).max(20).default([]),
     tools: z
@@ -160,13 +192,6 @@ export const agent = z.strictObject({
       .strictObject({ transcript: duration.default('30d'), journal: duration.default('30d') })
       .default({ transcript: '30d', journal: '30d' }),
   }),
-})
-
-const quota = z.strictObject({
-  tokens: z
-    .strictObject({ monthly: tokens.optional(), daily: tokens.optional(), hourly: tokens.optional() })
-    .optional(),
-  cost: z.strictObject({ monthly: usd.optional(), daily: usd.optional(), hourly: usd.optional() }).optional(),
 })
 
 export const chapter = z.strictObject({
@@ -254,6 +279,11 @@ export const policy = z.strictObject({
   metadata: head,
   spec: z.strictObject({
     budget: quota.optional().describe('of the organisation'),
+    degradations: z
+      .strictObject({ yellow: inForce, orange: inForce, red: inForce })
+      .default({ yellow: [], orange: [], red: [] })
+      .describe('what is in force from 75, 90 and 95 % of a budget of organisation, chapter or agent on'),
+    inputBound: z.enum(['strict', 'p99']).optional().describe('of every agent that names none; default strict'),
     autonomyMax: z.record(z.string(), z.int().min(0).max(3)).default({}).describe('org-wide ceiling per action type'),
     deny: z
       .array(z.strictObject({ name, action: z.string(), when: cel.optional(), reason: z.string() }))

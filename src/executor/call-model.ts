@@ -4,7 +4,7 @@ import { isGuildError, reasonOf, type GuildError } from '../kernel/errors.ts'
 import { inputBound, requirePrice } from '../ledger/price.ts'
 import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
 import { type Ending, failed, type Halt } from './ending.ts'
-import { runLimits } from './limits.ts'
+import { isInForce, levelLine, rulesOnlyRefusal, smallerFirst } from './degrade.ts'
 import {
   brokenUsage,
   charge,
@@ -16,8 +16,9 @@ import {
 } from './model-charge.ts'
 import { mayHeal, type ModelFailure, type Picked, pickModel } from './model-choice.ts'
 import { offerTools } from './offer-tools.ts'
-import { type Call, currentLimits, type Refusal, reserveCall } from './reserve-call.ts'
+import { type Call, closingTokensMax, type Refusal, reserveCall } from './reserve-call.ts'
 import { activeMs, free, type Run, waitMs } from './run-context.ts'
+import { currentLimits, limitsOf } from './run-limits.ts'
 import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
 import { agentFacts, contextFacts, type NextCall, systemText, transcript, turnsOf } from './transcript.ts'
 
@@ -27,6 +28,8 @@ export interface CallPlan {
   readonly closing: ModelRequest['closing']
   /** true: ask nobody but the manifest's own rules, because nothing else can be paid for */
   readonly rulesOnly: boolean
+  /** true: a closing call is cut to what the landing reserve pays for */
+  readonly fit: boolean
 }
 
 export type Called =
@@ -36,8 +39,9 @@ export type Called =
 type LlmFailure =
   Pick<GuildError, 'code' | 'message' | 'retryAfterMs'> | { code: 'DEADLINE'; message: string; retryAfterMs?: number }
 
-const closingTokensMax = 1_000
 const trimsMax = 3
+/** A closing call that can hold less than this of its run is not worth its price. */
+const storyBytesMin = 200
 const overflow = 'GUILD_LLM_CONTEXT_OVERFLOW'
 
 /**
@@ -47,19 +51,26 @@ const overflow = 'GUILD_LLM_CONTEXT_OVERFLOW'
 export async function callModel(run: Run, seq: number, plan: CallPlan): Promise<Called> {
   await chargeLost(run, seq)
   const failures = failuresAt(run, seq)
-  const picked = await pick(run, failures, plan.rulesOnly)
-  if (picked.kind === 'none') return { kind: 'end', ending: failed('PROVIDER', picked.why) }
-  if (picked.kind === 'wait') return waitFor(run, picked)
-  const { provider } = picked.choice
-  const tried = await run.deps.health.enter(provider)
-  if (tried) return waitFor(run, tried)
-  noteSkipped(run, seq, picked)
-  const call = await prepare(run, seq, picked.choice, plan, failures)
-  if (free(provider)) return answer(run, call)
-  const reserved = await reserveCall(run, call)
-  if (reserved.kind === 'reserved') return answer(run, reserved.call)
-  await run.deps.health.leave(provider)
-  return reserved
+  for (;;) {
+    const picked = await pick(run, failures, plan.rulesOnly)
+    if (picked.kind === 'none') return { kind: 'end', ending: failed('PROVIDER', picked.why) }
+    if (picked.kind === 'wait') return waitFor(run, picked)
+    const { provider } = picked.choice
+    const refusal = free(provider) ? null : rulesOnlyRefusal(run)
+    if (refusal) return refusal
+    const tried = await run.deps.health.enter(provider)
+    if (tried) return waitFor(run, tried)
+    noteSkipped(run, seq, picked)
+    const call = await prepare(run, seq, picked.choice, plan, failures)
+    if (call && free(provider)) return answer(run, call)
+    const reserved = call && (await reserveCall(run, call))
+    if (reserved?.kind === 'reserved') return answer(run, reserved.call)
+    await run.deps.health.leave(provider)
+    if (reserved === null) return { kind: 'refused', reason: 'BUDGET_RUN', detail: 'the landing reserve is too small' }
+    if (reserved.kind === 'refused') return reserved
+    // The level can only rise until it is the worst: the loop ends. The call is made anew with what is in force now.
+    run.budget.heard(run, reserved.standing)
+  }
 }
 
 /** Nobody can be asked before a time that all runs know: a tenth of it in jitter, so that they do not come back as one. */
@@ -82,7 +93,10 @@ function failuresAt({ journal }: Run, seq: number): readonly ModelFailure[] {
 async function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: boolean): Promise<Picked> {
   const { agent, snapshot, deps, journal } = run
   const limits = currentLimits(run)
-  const prefer = agent.manifest.spec.model.prefer.filter((alias) => !rulesOnly || alias === 'rules')
+  const smaller = isInForce(run, 'smaller-model')
+  const { model } = agent.manifest.spec
+  const order = smaller ? smallerFirst(model, run.budget.standing.level) : model.prefer
+  const prefer = order.filter((alias) => !rulesOnly || alias === 'rules')
   const candidates = prefer.map((alias) => {
     const choice = deps.models.choose(snapshot, alias)
     if ('unavailable' in choice || free(choice.provider)) return { alias, choice }
@@ -96,7 +110,8 @@ async function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: bool
   })
   const providers = candidates.flatMap(({ choice }) => ('unavailable' in choice ? [] : [choice.provider]))
   const blocked = await deps.health.blocked(providers)
-  const answered = turnsOf(journal).at(-1)?.request.alias ?? null
+  // A run stays with what answered it, but for a smaller model.
+  const answered = smaller ? null : (turnsOf(journal).at(-1)?.request.alias ?? null)
   return pickModel(candidates, failures, ruledOut(run, failures), answered, blocked, deps.clock.now())
 }
 
@@ -134,16 +149,20 @@ async function prepare(
   choice: ModelChoice,
   plan: CallPlan,
   failures: readonly ModelFailure[],
-): Promise<Call> {
+): Promise<Call | null> {
   const { agent, journal, event } = run
   const trim = failures.filter(({ code }) => code === overflow).length
   // Rules decide from facts: nothing need be said to them, and they never run out.
-  const said = free(choice.provider) ? { steer: null, closing: null } : { steer: plan.steer, closing: plan.closing }
-  const next: NextCall = { choice, ...said, trim }
+  const line = levelLine(run)
+  const steer = [plan.steer, plan.closing ? null : line].filter(Boolean).join('\n') || null
+  const said = free(choice.provider) ? { steer: null, closing: null } : { steer, closing: plan.closing }
+  const next: NextCall = { choice, ...said, trim, halved: isInForce(run, 'trim-context') }
   const { maxOutputTokensPerCall, temperature } = agent.manifest.spec.model
+  const bytesMax = said.closing && plan.fit ? storyBytes(run, next) : null
+  if (bytesMax !== null && bytesMax < storyBytesMin) return null
   const sent = {
     system: systemText(agent),
-    messages: transcript(journal, event, agent, next),
+    messages: transcript(journal, event, agent, { ...next, bytesMax }),
     tools: said.closing ? [] : await offerTools(run, !free(choice.provider), turnsOf(journal).length === 0),
     maxOutputTokens: said.closing ? Math.min(closingTokensMax, maxOutputTokensPerCall) : maxOutputTokensPerCall,
     temperature,
@@ -151,7 +170,8 @@ async function prepare(
   }
   const facts = { event, context: contextFacts(journal), agent: agentFacts(agent), rules: agent.rules }
   const { alias, provider, model, price } = choice
-  const inputTokens = free(provider) ? 0 : inputBound(sent)
+  const inputBytes = free(provider) ? 0 : inputBound(sent)
+  const inputTokens = inputBytes
   const meant: ModelRequest = {
     alias,
     provider,
@@ -159,7 +179,9 @@ async function prepare(
     price,
     ...said,
     trim,
+    level: free(provider) ? 'green' : run.budget.standing.level,
     inputTokens,
+    inputBytes,
     reservation: null,
     code: null,
   }
@@ -175,10 +197,20 @@ async function prepare(
   return { request: { provider, model, ...sent, facts }, meant, intent }
 }
 
+/** How long the story of a closing call may be so that the landing reserve pays for it: what rules and output leave of it. */
+function storyBytes({ agent, journal, event }: Run, next: NextCall): number {
+  const { landingReserve } = agent.manifest.spec.limits
+  const output = Math.min(closingTokensMax, agent.manifest.spec.model.maxOutputTokensPerCall)
+  const [empty] = transcript(journal, event, agent, { ...next, bytesMax: 0 })
+  const fixed = inputBound({ system: systemText(agent), messages: empty ? [empty] : [], tools: [], output: null })
+  const text = empty?.role === 'user' ? Buffer.byteLength(empty.text) : 0
+  return landingReserve - output - (fixed - text)
+}
+
 /** The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. */
 async function answer(run: Run, call: Call): Promise<Called> {
-  const { deps, journal, agent } = run
-  const remainingMs = runLimits(agent.manifest.spec.limits).activeMs - activeMs(run)
+  const { deps, journal } = run
+  const remainingMs = limitsOf(run).activeMs - activeMs(run)
   const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(remainingMs)))
   const noted = new UsageNotes(run, call)
   let result: LlmAnswer

@@ -33,7 +33,7 @@ export interface ExecutorDeps {
     snapshot: CodexSnapshot,
     agent: CompiledAgent,
     chapter: string | null,
-    invocationId: string,
+    run: { readonly invocationId: string; readonly causalRoot: string },
   ) => readonly BudgetLimit[]
   readonly intake: ActionIntake
   readonly clock: Clock

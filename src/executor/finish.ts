@@ -12,7 +12,7 @@ import type { Ending } from './ending.ts'
 import type { Journal } from './journal.ts'
 import { runSpans } from './run-spans.ts'
 import { aStep, read } from './step.ts'
-import { systemText, transcript, turnsOf } from './transcript.ts'
+import { lastFinish, systemText, transcript, turnsOf } from './transcript.ts'
 
 type FinishDeps = Pick<ExecutorDeps, 'outbox' | 'artifacts' | 'log' | 'tracer'>
 
@@ -124,6 +124,7 @@ async function writeTranscript(
 function auditEntry(journal: Journal, ending: Ending, transcriptRef: string | null) {
   const { id, agent_id, agent_version, event_id, trace_id, codex_commit, attempts } = journal.invocation
   const turns = turnsOf(journal)
+  const ended = lastFinish(journal)
   const last = turns.at(-1)?.response
   const usage = journal.all.flatMap((step) => read.modelUsage(step) ?? [])
   const payload: JsonObject = {
@@ -142,7 +143,8 @@ function auditEntry(journal: Journal, ending: Ending, transcriptRef: string | nu
   }
   const failed = ending.state === 'FAILED' || ending.state === 'DEAD'
   return {
-    id: hashId('aud', 'AGENT_INVOCATION', id),
+    // A run that a grant has set going again ends again, which is an entry of its own.
+    id: ended < 0 ? hashId('aud', 'AGENT_INVOCATION', id) : hashId('aud', 'AGENT_INVOCATION', id, ended),
     timestamp: journal.at,
     event_type: 'AGENT_INVOCATION',
     agent_id,

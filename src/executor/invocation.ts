@@ -29,6 +29,9 @@ const row = z.object({
   active_ms: z.number(),
   /** time in WAITING_* states so far */
   waited_ms: z.number(),
+  /** by people, on top of the manifest's limits */
+  granted_tokens: z.number(),
+  granted_cost_micros: z.number(),
 })
 export type Invocation = z.infer<typeof row>
 

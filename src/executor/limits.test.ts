@@ -9,6 +9,7 @@ const limits: RunLimits = {
   landingReserve: 1_000,
   activeMs: 100_000,
 }
+const landing = { tokens: 1_000, costMicros: 10_000 }
 const nothing: Spent = { modelCalls: 0, toolCalls: 0, tokens: 0, costMicros: 0, activeMs: 0 }
 
 describe('standing', () => {
@@ -24,6 +25,7 @@ describe('standing', () => {
     ['80 % of the tokens: is told', { tokens: 8_000 }, {}, 'steer'],
     ['only the landing reserve is left', { tokens: 9_000 }, {}, 'BUDGET_RUN'],
     ['80 % of the money: is told', { costMicros: 320_000 }, {}, 'steer'],
+    ['all the money', { costMicros: 400_000 }, {}, 'BUDGET_RUN'],
     ['90 % of the time', { activeMs: 90_000 }, {}, 'DEADLINE'],
   ])('%s', (_, spent, other, expected) => {
     const result = standing({ ...nothing, ...spent }, { ...limits, ...other })
@@ -42,13 +44,13 @@ describe('fits', () => {
   it.each([
     [9_000, 0, true],
     [9_001, 0, false],
-    [100, 400_000, true],
-    [100, 400_001, false],
-  ])('%d tokens and %d micro-USD at most: %s', (tokens, cost, expected) => {
-    expect(fits(tokens, cost, nothing, limits)).toBe(expected)
+    [100, 390_000, true],
+    [100, 390_001, false],
+  ])('keeps 1000 tokens and 10000 micro-USD for landing: %d tokens and %d micro-USD: %s', (tokens, cost, expected) => {
+    expect(fits({ tokens, costMicros: cost }, landing, nothing, limits)).toBe(expected)
   })
 
   it('asks no money of a model without a price when nothing may be spent', () => {
-    expect(fits(100, 0, nothing, { ...limits, costMicros: 0 })).toBe(true)
+    expect(fits({ tokens: 100, costMicros: 0 }, landing, nothing, { ...limits, costMicros: 0 })).toBe(true)
   })
 })

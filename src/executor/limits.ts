@@ -48,12 +48,14 @@ export function standing(spent: Spent, limits: RunLimits): Standing {
   const calls = `${spent.modelCalls} of ${limits.modelCalls} model calls`
   const tools = `${spent.toolCalls} of ${limits.toolCalls} tool calls`
   const tokens = `${spent.tokens} of ${limits.tokens} tokens`
+  const cost = `${spent.costMicros} of ${limits.costMicros} micro-USD`
   const seconds = `${Math.round(spent.activeMs / 1000)} of ${Math.round(limits.activeMs / 1000)} s`
   // The last call allowed is the closing one, so that a limit of 60 is never 61. A run with one call has no other.
   if (spent.modelCalls >= Math.max(1, limits.modelCalls - 1)) return land('MAX_STEPS', calls)
   if (limits.toolCalls > 0 && spent.toolCalls >= limits.toolCalls) return land('MAX_TOOL_CALLS', tools)
   if (spent.activeMs >= limits.activeMs * landingTime) return land('DEADLINE', seconds)
   if (spent.tokens >= limits.tokens - limits.landingReserve) return land('BUDGET_RUN', tokens)
+  if (limits.costMicros > 0 && spent.costMicros >= limits.costMicros) return land('BUDGET_RUN', cost)
   const near = [
     spent.modelCalls / limits.modelCalls,
     limits.toolCalls === 0 ? 0 : spent.toolCalls / limits.toolCalls,
@@ -68,12 +70,20 @@ export function standing(spent: Spent, limits: RunLimits): Standing {
   }
 }
 
-/** A normal call must leave the landing reserve untouched. @param worstTokens input bound and output of the call */
-export function fits(worstTokens: number, worstCostMicros: number, spent: Spent, limits: RunLimits): boolean {
+/**
+ * A normal call must leave the landing reserve untouched, in tokens and in money.
+ * @param worst input bound and output of the call @param landing of the closing call, with its price at this model
+ */
+export function fits(worst: Cost, landing: Cost, spent: Spent, limits: RunLimits): boolean {
   return (
-    spent.tokens + worstTokens <= limits.tokens - limits.landingReserve &&
-    (worstCostMicros === 0 || spent.costMicros + worstCostMicros <= limits.costMicros)
+    spent.tokens + worst.tokens + landing.tokens <= limits.tokens &&
+    (worst.costMicros === 0 || spent.costMicros + worst.costMicros + landing.costMicros <= limits.costMicros)
   )
+}
+
+interface Cost {
+  readonly tokens: number
+  readonly costMicros: number
 }
 
 function land(reason: LimitReason, detail: string): Standing {

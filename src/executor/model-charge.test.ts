@@ -11,6 +11,8 @@ const request: ModelRequest = {
   closing: null,
   trim: 0,
   reservation: 'res_1',
+  level: 'green',
+  inputBytes: 0,
   inputTokens: 900,
   price: null,
   code: null,

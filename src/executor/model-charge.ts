@@ -1,8 +1,10 @@
 import type { Queryable } from '../database/database.ts'
 import { costMicros } from '../ledger/price.ts'
+import { tellBudget } from './tell-budget.ts'
 import type { LlmUsage } from '../llm/llm.ts'
 import type { RowChange } from './journal.ts'
 import { free, type Run } from './run-context.ts'
+import { degradationsByThreshold } from '../ledger/degradations.ts'
 import { type ModelRequest, type ModelResponse, type ModelUsage, read, type Step } from './step.ts'
 
 const nothing: LlmUsage = {
@@ -65,10 +67,11 @@ export function charge(
       cost_micros: cost,
       ...answered,
     },
-    async settle({ deps, journal, chapter }, tx) {
+    async settle(run, tx) {
+      const { deps, journal, chapter } = run
       if (request.reservation === null) return
       const { agent_id, event_id } = journal.invocation
-      await deps.ledger.settle(tx, {
+      const settled = await deps.ledger.settle(tx, {
         reservationId: request.reservation,
         agentId: agent_id,
         chapter,
@@ -79,8 +82,11 @@ export function charge(
         usage,
         costMicros: cost,
         estimated,
+        inputBytes: estimated ? null : request.inputBytes,
+        degradations: degradationsByThreshold(deps.codex.current().policies),
         at: deps.clock.now(),
       })
+      await tellBudget(run, tx, settled, request.alias)
     },
   }
 }

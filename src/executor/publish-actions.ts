@@ -3,7 +3,8 @@ import { hashId } from '../kernel/ids.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import type { LlmToolCall } from '../llm/llm.ts'
 import type { ActionReceipt } from './action-intake.ts'
-import { integrityBefore, type Run } from './run-context.ts'
+import { isInForce } from './degrade.ts'
+import { free, integrityBefore, type Run } from './run-context.ts'
 import { aStep, read, type Step, storable, type ToolResponse } from './step.ts'
 import type { Turn } from './transcript.ts'
 
@@ -30,6 +31,9 @@ export async function publishActions(
 ): Promise<void> {
   const { journal, deps } = run
   const integrity = integrityBefore(run, turn.step.seq)
+  // What a model proposes was reserved for, which told the level; rules reserve nothing.
+  if (free(turn.request.provider)) await run.budget.look(run)
+  const ask = isInForce(run, 'ask')
   await journal.transact(async (tx) => {
     const steps: Step[] = []
     for (const { seq, index, call, grant } of calls) {
@@ -41,7 +45,7 @@ export async function publishActions(
         actionKey: hashId('act', journal.invocation.id, turn.step.seq, index),
         type: grant.type,
         args: call.args,
-        grant,
+        grant: ask ? { ...grant, autonomy: Math.min(grant.autonomy, 1) } : grant,
         usedInRun: used.length,
         integrity,
         provider: turn.response.provider,

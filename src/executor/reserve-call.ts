@@ -1,9 +1,11 @@
-import type { BudgetLimit, Reservation } from '../ledger/ledger.ts'
+import type { Reservation, Standing } from '../ledger/ledger.ts'
 import { worstCase } from '../ledger/price.ts'
 import type { LlmRequest } from '../llm/llm.ts'
 import type { EndReason } from './ending.ts'
-import { fits, runLimits } from './limits.ts'
+import { preparedFor } from './degrade.ts'
+import { fits } from './limits.ts'
 import { type Run, spentBy } from './run-context.ts'
+import { budgetReasons, currentLimits, limitsOf } from './run-limits.ts'
 import { type ModelRequest, type Step, storable } from './step.ts'
 
 /** A model call that is ready to be made. */
@@ -21,29 +23,30 @@ export interface Refusal {
 }
 
 const reservationMs = 600_000
-const budgetReasons = {
-  organization: 'BUDGET_ORG',
-  chapter: 'BUDGET_CHAPTER',
-  agent: 'BUDGET_AGENT',
-  run: 'BUDGET_RUN',
-} as const
+/** Said in the closing call, at most. */
+export const closingTokensMax = 1_000
 
-/** Of the serving commit, not of the pinned one: a budget tightened today holds for the runs of yesterday. */
-export function currentLimits({ deps, agent, chapter, journal }: Run): readonly BudgetLimit[] {
-  return deps.limitsFor(deps.codex.current(), agent, chapter, journal.invocation.id)
-}
-
-/** T1: the worst case from every budget, and the intent. A normal call leaves the landing reserve untouched. */
+/**
+ * T1: the worst case from every budget, and the intent. A normal call leaves the landing reserve untouched, in tokens and in money, at
+ * every level: what a run needs for its closing call.
+ * @returns `degraded`: a budget has passed into a level that the call was not made for, and nothing was taken
+ */
 export async function reserveCall(
   run: Run,
   call: Call,
-): Promise<{ readonly kind: 'reserved'; readonly call: Call } | Refusal> {
-  const { deps, journal, agent } = run
+): Promise<
+  | { readonly kind: 'reserved'; readonly call: Call }
+  | { readonly kind: 'degraded'; readonly standing: Standing }
+  | Refusal
+> {
+  const { deps, journal } = run
   const { request, meant, intent } = call
   const worst = worstCase(meant.inputTokens, request.maxOutputTokens, meant.price)
-  const limits = runLimits(agent.manifest.spec.limits)
-  if (!meant.closing && !fits(worst.tokens, worst.costMicros, spentBy(run), limits)) {
-    const detail = `the next call may take ${worst.tokens} tokens, and ${spentBy(run).tokens} of ${limits.tokens} are used`
+  const landing = meant.closing ? { tokens: 0, costMicros: 0 } : landingReserve(run, meant)
+  const limits = limitsOf(run)
+  if (!meant.closing && !fits(worst, landing, spentBy(run), limits)) {
+    const { tokens, costMicros } = spentBy(run)
+    const detail = `the next call may take ${worst.tokens} tokens or ${worst.costMicros} micro-USD, and ${tokens} of ${limits.tokens} tokens, ${costMicros} of ${limits.costMicros} micro-USD are used`
     return { kind: 'refused', reason: 'BUDGET_RUN', detail }
   }
   const { id, lease_epoch } = journal.invocation
@@ -60,22 +63,41 @@ export async function reserveCall(
       tokens: worst.tokens,
       costMicros: worst.costMicros,
       limits: currentLimits(run),
+      headroom: landing,
+      madeFor: preparedFor(run),
       at: now,
       expiresAt: new Date(now.getTime() + reservationMs),
     })
-    if (reservation.kind === 'refused') return {}
+    if (reservation.kind !== 'reserved') return {}
     const kept: ModelRequest = { ...meant, reservation: reservation.id }
     reserved = { request, meant: kept, intent: { ...intent, request: storable(kept) } }
     return { steps: [reserved.intent] }
   })
-  return refusalOf(run, reservation) ?? { kind: 'reserved', call: reserved }
+  return verdict(run, reservation, reserved, landing)
 }
 
-function refusalOf({ journal }: Run, reservation: Reservation | null): Refusal | null {
-  if (reservation?.kind !== 'refused') return null
+/** What the closing call may take: the rest of the reserve is its input, at the dearest price. */
+function landingReserve({ agent }: Run, { price }: ModelRequest): { tokens: number; costMicros: number } {
+  const tokens = agent.manifest.spec.limits.landingReserve
+  const output = Math.min(closingTokensMax, agent.manifest.spec.model.maxOutputTokensPerCall, tokens)
+  return { tokens, costMicros: worstCase(tokens - output, output, price).costMicros }
+}
+
+function verdict(run: Run, reservation: Reservation | null, call: Call, landing: { tokens: number; costMicros: number }) {
+  if (reservation === null) throw new TypeError('the transaction has always asked the ledger')
+  if (reservation.kind === 'degraded') return reservation
+  if (reservation.kind === 'reserved') {
+    run.budget.heard(run, reservation.standing)
+    return { kind: 'reserved', call } as const
+  }
   const { limit, dimension, left, need } = reservation
   const unit = dimension === 'tokens' ? 'tokens' : 'micro-USD'
-  const detail = `the ${limit.kind} budget of ${limit.entityType} ${limit.entityId} has ${left} ${unit} left, the next call may take ${need}`
-  journal.note({ stage: 'budget', outcome: 'REFUSED', reason: detail })
-  return { kind: 'refused', reason: budgetReasons[limit.entityType], detail }
+  const kept = dimension === 'tokens' ? landing.tokens : landing.costMicros
+  const what =
+    limit.entityType === 'tree'
+      ? `the cost of the causal tree of ${limit.entityId}`
+      : `the ${limit.kind} budget of ${limit.entityType} ${limit.entityId}`
+  const detail = `${what} has ${left} ${unit} left, the next call may take ${need}${kept > 0 ? ` and ${kept} are kept for the closing call` : ''}`
+  run.journal.note({ stage: 'budget', outcome: 'REFUSED', reason: detail })
+  return { kind: 'refused', reason: budgetReasons[limit.entityType], detail } as const
 }

@@ -4,6 +4,7 @@ import type { GuildEvent } from '../kernel/event.ts'
 import { leastTrusted } from '../guards/context-guard.ts'
 import type { Integrity } from '../kernel/event.ts'
 import type { ExecutorDeps } from './executor-deps.ts'
+import type { BudgetView } from './degrade.ts'
 import type { Journal } from './journal.ts'
 import type { Spent } from './limits.ts'
 import { read } from './step.ts'
@@ -19,6 +20,7 @@ export interface Run {
   /** the agent's chapter, else the event's */
   readonly chapter: string | null
   readonly tools: ToolReader
+  readonly budget: BudgetView
   /** the claim of this attempt */
   readonly claimedAtMs: number
   /** aborts when the process drains or the lease is lost */

@@ -2,19 +2,21 @@ import { compileJsonSchema } from '../codex/json-schema.ts'
 import type { GuildEvent } from '../kernel/event.ts'
 import type { JsonValue } from '../kernel/json.ts'
 import { type CallPlan, type Called, callModel, refused } from './call-model.ts'
+import { BudgetView } from './degrade.ts'
 import type { EndReason, Ending, Halt } from './ending.ts'
 import { callTraces, executeTools } from './execute-tools.ts'
 import type { ExecutorDeps } from './executor-deps.ts'
 import { contextSeqMax, fetchContext } from './fetch-context.ts'
 import { finish, templateSummary } from './finish.ts'
 import type { Journal } from './journal.ts'
-import { runLimits, standing } from './limits.ts'
+import { standing } from './limits.ts'
 import { loadPrompt } from './load-prompt.ts'
 import { detectLoop } from './loops.ts'
 import { durationMs } from '../kernel/duration.ts'
 import { activeMs, type Run, spentBy, waitMs } from './run-context.ts'
+import { limitsOf } from './run-limits.ts'
 import { ToolReader } from './tool-reader.ts'
-import { type Turn, turnsOf } from './transcript.ts'
+import { lastFinish, type Turn, turnsOf } from './transcript.ts'
 
 /** Answers of all kinds, also of providers that cost nothing: no run is endless. */
 const turnsMax = 200
@@ -40,7 +42,7 @@ export async function runInvocation(
   const { snapshot, agent } = prompt
   await using tools = new ToolReader(deps.tools, snapshot.connectors, deps.clock, deps.random)
   const chapter = journal.invocation.chapter ?? agent.manifest.metadata.chapter ?? null
-  const run: Run = { deps, journal, event, snapshot, agent, chapter, tools, claimedAtMs, signal }
+  const run: Run = { deps, journal, event, snapshot, agent, chapter, tools, budget: new BudgetView(), claimedAtMs, signal }
   const stop = (await fetchContext(run)) ?? (await converse(run))
   return halt(deps, journal, event, run, stop)
 }
@@ -66,7 +68,9 @@ async function converse(run: Run): Promise<Halt> {
 
 async function nextCall(run: Run, turns: readonly Turn[]): Promise<Halt | null> {
   const last = turns.at(-1)
-  const seq = last ? last.step.seq + last.response.toolCalls.length + 1 : contextSeqMax(run) + 1
+  const next = last ? last.step.seq + last.response.toolCalls.length + 1 : contextSeqMax(run) + 1
+  // After a grant the run goes on behind its last finish.
+  const seq = Math.max(next, lastFinish(run.journal) + 1)
   const plan = planCall(run, turns)
   if (plan.closing) return land(run, seq, plan.closing)
   const called = await callModel(run, seq, plan)
@@ -86,16 +90,23 @@ async function nextCall(run: Run, turns: readonly Turn[]): Promise<Halt | null> 
 }
 
 function planCall(run: Run, turns: readonly Turn[]): CallPlan {
-  const plain = { steer: null, closing: null, rulesOnly: false }
+  const plain = { steer: resumed(run, turns), closing: null, rulesOnly: false, fit: false }
   const loop = detectLoop(callTraces(run.journal))
   if (loop) return { ...plain, closing: { reason: 'LOOP', detail: loop } }
   if (turns.length >= turnsMax) return { ...plain, closing: { reason: 'MAX_STEPS', detail: `${turnsMax} answers` } }
   const { provider } = turns.at(-1)?.request ?? {}
   if (provider === 'rules') return plain
-  const now = standing(spentBy(run), runLimits(run.agent.manifest.spec.limits))
+  const now = standing(spentBy(run), limitsOf(run))
   if (now.kind === 'land') return { ...plain, closing: { reason: now.reason, detail: now.detail } }
   const told = turns.some((turn) => turn.request.steer !== null)
-  return { ...plain, steer: told ? null : now.steer }
+  return { ...plain, steer: plain.steer ?? (told ? null : now.steer) }
+}
+
+/** Said on the first call after a grant: the closing answer before it is not part of the conversation any more. */
+function resumed({ journal }: Run, turns: readonly Turn[]): string | null {
+  const ended = lastFinish(journal)
+  if (ended < 0 || (turns.at(-1)?.step.seq ?? -1) > ended) return null
+  return 'This run had stopped at its budget. A person has granted it more: go on from where it stood.'
 }
 
 /** One closing call without tools, if what is left allows it; else the summary is told from the journal. */
@@ -104,11 +115,14 @@ async function land(
   seq: number,
   why: { readonly reason: EndReason; readonly detail: string },
 ): Promise<Halt> {
-  const limits = runLimits(run.agent.manifest.spec.limits)
+  const limits = limitsOf(run)
   const spent = spentBy(run)
   let called: Called | null = null
   if (spent.modelCalls > 0 && spent.modelCalls < limits.modelCalls && activeMs(run) < limits.activeMs) {
-    called = await callModel(run, seq, { steer: null, closing: why, rulesOnly: false })
+    const plan = { steer: null, closing: why, rulesOnly: false, fit: false }
+    called = await callModel(run, seq, plan)
+    // The whole story does not fit any more: as much of it as the landing reserve pays for.
+    if (called.kind === 'refused') called = await callModel(run, seq, { ...plan, fit: true })
   }
   const last = turnsOf(run.journal).at(-1)
   if (called?.kind === 'called' && last?.step.seq === seq) return { kind: 'end', ending: endingOf(run, last) }

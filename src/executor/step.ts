@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { integrities } from '../kernel/event.ts'
 import type { JsonValue } from '../kernel/json.ts'
+import { levelNames } from '../ledger/ledger.ts'
 import { endReasons } from './ending.ts'
 
 /** One line of the journal, `run_steps`. Of the attempts at one `seq` at most one is DONE, and then it is only read. */
@@ -61,9 +62,13 @@ const modelRequest = z.object({
   closing: z.object({ reason: z.enum(endReasons), detail: z.string() }).nullable(),
   /** how often the context was cut for this step because the provider found it too long */
   trim: z.number(),
+  /** where the budgets stood, as the model was told */
+  level: z.enum(levelNames).default('green'),
   reservation: z.string().nullable(),
   /** bound of the input: charged if the call is lost */
   inputTokens: z.number(),
+  /** its strict bound in bytes; 0: not known */
+  inputBytes: z.number().default(0),
   price: z
     .object({
       version: z.string(),

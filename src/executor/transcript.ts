@@ -21,6 +21,10 @@ export interface NextCall {
   readonly closing: ModelRequest['closing']
   /** how often the provider found the context too long: 1 leaves optional context out, each further one halves the rest */
   readonly trim: number
+  /** context and event at half their size: a policy has trimmed them */
+  readonly halved?: boolean
+  /** of a closing call: the story is cut to so many bytes */
+  readonly bytesMax?: number | null
 }
 
 const eventTokensMax = 6_000
@@ -32,10 +36,17 @@ export function systemText(agent: CompiledAgent): string {
   return `${agent.system}\n\n${fenceRule}`
 }
 
+/** The step of the last finish; -1: the run has never ended. Behind it stands what a grant has set going again. */
+export function lastFinish(journal: Journal): number {
+  return Math.max(-1, ...journal.done.filter((step) => step.kind === 'finish').map((step) => step.seq))
+}
+
+/** A closing answer that a grant has overtaken stays in the journal, paid and told, but the conversation goes on without it. */
 export function turnsOf(journal: Journal): readonly Turn[] {
   const done = new Map(journal.done.map((step) => [step.seq, step]))
+  const ended = lastFinish(journal)
   return [...done.values()]
-    .filter((step) => step.kind === 'llm')
+    .filter((step) => step.kind === 'llm' && !(step.seq < ended && read.modelRequest(step).closing !== null))
     .map((step) => {
       const response = read.modelResponse(step)
       const results = response.toolCalls.map((_, index) => {
@@ -59,10 +70,13 @@ export function transcript(
 ): readonly LlmMessage[] {
   const turns = turnsOf(journal)
   if (next.closing) {
-    const told = [opening(journal, event, agent, closingTrim), ...turns.map(storyOf), closingText(next.closing.detail)]
-    return [{ role: 'user', text: told.join('\n\n') }]
+    const told = [opening(journal, event, agent, closingTrim, false), ...turns.map(storyOf)].join('\n\n')
+    const end = closingText(next.closing.detail)
+    const max = next.bytesMax ?? null
+    const story = max === null ? told : cutToBytes(told, max - Buffer.byteLength(end) - 2)
+    return [{ role: 'user', text: `${story}\n\n${end}` }]
   }
-  const messages: LlmMessage[] = [{ role: 'user', text: opening(journal, event, agent, next.trim) }]
+  const messages: LlmMessage[] = [{ role: 'user', text: opening(journal, event, agent, next.trim, next.halved ?? false) }]
   for (const { request, response, results } of turns) {
     if (request.steer) messages.push({ role: 'user', text: request.steer })
     const { text, toolCalls, opaque } = response
@@ -106,8 +120,14 @@ export function agentFacts({ id, manifest }: CompiledAgent): JsonObject {
   return { id, name: id, type, chapter: chapter ?? null, version, owner }
 }
 
-function opening(journal: Journal, event: GuildEvent, agent: CompiledAgent, trim: number): string {
-  const share = trim <= 1 ? 1 : 2 ** (1 - trim)
+function opening(
+  journal: Journal,
+  event: GuildEvent,
+  agent: CompiledAgent,
+  trim: number,
+  halved: boolean,
+): string {
+  const share = (trim <= 1 ? 1 : 2 ** (1 - trim)) * (halved ? 0.5 : 1)
   const items = new Map(agent.manifest.spec.context.map((item) => [item.id, item]))
   const context = journal.done.flatMap((step) => {
     const item = items.get(step.name)
@@ -154,6 +174,13 @@ function storyOf({ response, results }: Turn): string {
     return `${asked}\n${fence(`result of ${name}`, result.integrity, cut)}`
   })
   return [response.text, ...calls].filter(Boolean).join('\n')
+}
+
+function cutToBytes(text: string, bytesMax: number): string {
+  const bytes = Buffer.from(text)
+  if (bytes.length <= bytesMax) return text
+  // A character cut in half becomes a replacement mark, which is longer: three bytes are kept for it.
+  return new TextDecoder().decode(bytes.subarray(0, Math.max(0, bytesMax - 3))).toWellFormed()
 }
 
 function closingText(detail: string): string {

@@ -1,10 +1,8 @@
 import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
-import type { BudgetLimit } from './ledger.ts'
+import type { BudgetLevel, BudgetLimit } from './ledger.ts'
 
 const sql = statements(import.meta.url, './budgets.sql', ['listBudgets'])
-
-export type BudgetLevel = 'green' | 'yellow' | 'orange' | 'red' | 'spent'
 
 /** One budget in its running period, as API and CLI show it. */
 export interface Budget {

@@ -10,41 +10,59 @@ FROM jsonb_to_recordset($1::jsonb) AS l (
 )
 ORDER BY id COLLATE "C"
 ON CONFLICT (id) DO UPDATE
-  SET budget_tokens = excluded.budget_tokens, cost_limit_micros = excluded.cost_limit_micros, updated_at = excluded.updated_at
-  WHERE (b.budget_tokens, b.cost_limit_micros) IS DISTINCT FROM (excluded.budget_tokens, excluded.cost_limit_micros);
+  SET budget_tokens = excluded.budget_tokens, updated_at = excluded.updated_at,
+      -- The strictest of the agents that took part in a causal tree holds for all of it.
+      cost_limit_micros = CASE b.entity_type WHEN 'tree' THEN least(b.cost_limit_micros, excluded.cost_limit_micros)
+        ELSE excluded.cost_limit_micros END
+  WHERE (b.budget_tokens, b.cost_limit_micros) IS DISTINCT FROM (excluded.budget_tokens,
+    CASE b.entity_type WHEN 'tree' THEN least(b.cost_limit_micros, excluded.cost_limit_micros) ELSE excluded.cost_limit_micros END);
 
 -- name: reserve
--- Runs after lockBudgets, so the rows cannot change under it: looks at every limit, then takes from all of them or from none.
+-- Runs after lockBudgets, so the rows cannot change under it: looks at every limit, then takes from all of them or from none. A level
+-- of organisation, chapter or agent that is worse than what the call was made for takes nothing either: the caller makes it anew.
 -- $1 limits · $2 tokens · $3 cost · $4 id · $5 invocation · $6 step · $7 attempt · $8 owner · $9 epoch · $10 expires · $11 now
-WITH wanted AS (
-  SELECT * FROM jsonb_to_recordset($1::jsonb) AS l (rank integer, id text, budget_tokens bigint, cost_limit_micros bigint)
-), refused AS (
-  SELECT w.rank, d.dimension, d.remaining
-  FROM wanted w
+-- $12 tokens and $13 cost that must be left over · $14 the worst level that the call was made for
+WITH standing AS (
+  SELECT w.rank, b.id, b.entity_type, b.budget_tokens + b.granted_tokens AS token_limit,
+    b.cost_limit_micros + b.granted_cost_micros AS cost_limit, b.consumed_tokens, b.consumed_cost_micros, b.reserved_tokens,
+    b.reserved_cost_micros
+  FROM jsonb_to_recordset($1::jsonb) AS w (rank integer, id text)
   JOIN guild_ledger.token_budgets b ON b.id = w.id
+), levels AS (
+  SELECT s.rank, max(CASE WHEN d.maximum = 0 THEN 4 ELSE width_bucket(d.consumed::numeric * 100 / d.maximum, ARRAY[75, 90, 95, 100]::numeric[]) END) AS level
+  FROM standing s
+  CROSS JOIN LATERAL (VALUES (s.token_limit, s.consumed_tokens), (s.cost_limit, s.consumed_cost_micros)) AS d (maximum, consumed)
+  WHERE s.entity_type IN ('organization', 'chapter', 'agent') AND d.maximum IS NOT NULL
+  GROUP BY s.rank
+  ORDER BY level DESC, s.rank
+  LIMIT 1
+), refused AS (
+  SELECT s.rank, d.dimension, d.remaining
+  FROM standing s
   CROSS JOIN LATERAL (VALUES
-    ('tokens', w.budget_tokens - b.consumed_tokens - b.reserved_tokens, $2::bigint),
-    ('cost', w.cost_limit_micros - b.consumed_cost_micros - b.reserved_cost_micros, $3::bigint)
-  ) AS d (dimension, remaining, need)
-  WHERE d.need > 0 AND d.need > d.remaining
-  ORDER BY w.rank, d.dimension DESC
+    ('tokens', s.token_limit - s.consumed_tokens - s.reserved_tokens, $2::bigint, $12::bigint),
+    ('cost', s.cost_limit - s.consumed_cost_micros - s.reserved_cost_micros, $3::bigint, $13::bigint)
+  ) AS d (dimension, remaining, need, kept)
+  WHERE d.need > 0 AND d.need + d.kept > d.remaining
+  ORDER BY s.rank, d.dimension DESC
   LIMIT 1
 ), opened AS (
   INSERT INTO guild_ledger.reservations
     (id, invocation_id, step_seq, attempt, budget_ids, tokens, cost_micros, state, owner, lease_epoch, expires_at, created_at)
-  SELECT $4::text, $5::text, $6::integer, $7::integer, (SELECT coalesce(jsonb_agg(id ORDER BY rank), '[]') FROM wanted), $2::bigint,
+  SELECT $4::text, $5::text, $6::integer, $7::integer, (SELECT coalesce(jsonb_agg(id ORDER BY rank), '[]') FROM standing), $2::bigint,
     $3::bigint, 'OPEN', $8::text, $9::integer, $10::timestamptz, $11::timestamptz
-  WHERE NOT EXISTS (SELECT FROM refused)
+  WHERE NOT EXISTS (SELECT FROM refused) AND NOT EXISTS (SELECT FROM levels WHERE level > $14::integer)
   ON CONFLICT DO NOTHING
   RETURNING id
 ), taken AS (
   UPDATE guild_ledger.token_budgets b
   SET reserved_tokens = b.reserved_tokens + $2::bigint, reserved_cost_micros = b.reserved_cost_micros + $3::bigint, updated_at = $11
-  FROM wanted w
-  WHERE b.id = w.id AND EXISTS (SELECT FROM opened)
+  FROM standing s
+  WHERE b.id = s.id AND EXISTS (SELECT FROM opened)
 )
-SELECT EXISTS (SELECT FROM opened) AS opened, r.rank, r.dimension, greatest(r.remaining, 0) AS remaining
-FROM (VALUES (1)) AS one LEFT JOIN refused r ON true;
+SELECT EXISTS (SELECT FROM opened) AS opened, r.rank, r.dimension, greatest(r.remaining, 0) AS remaining, coalesce(l.level, 0) AS level,
+  l.rank AS level_rank
+FROM (VALUES (1)) AS one LEFT JOIN refused r ON true LEFT JOIN levels l ON true;
 
 -- name: readReservation
 SELECT state, budget_ids FROM guild_ledger.reservations WHERE id = $1;
@@ -66,7 +84,7 @@ WITH record AS (
   SELECT * FROM jsonb_to_record($1::jsonb) AS u (
     reservation_id text, usage_id text, agent_id text, chapter text, event_id text, provider text, model text, price_version text,
     input_nocache integer, input_cache_read integer, input_cache_write integer, output_text integer, output_reasoning integer,
-    raw jsonb, cost_micros bigint, estimated boolean, at timestamptz
+    raw jsonb, cost_micros bigint, estimated boolean, input_bytes bigint, degradations jsonb, at timestamptz
   )
 ), reservation AS (
   SELECT r.* FROM guild_ledger.reservations r JOIN record u ON r.id = u.reservation_id
@@ -74,15 +92,16 @@ WITH record AS (
   INSERT INTO guild_ledger.token_usage
     (id, agent_id, chapter, invocation_id, step_seq, attempt, budget_ids, input_tokens, output_tokens, total_tokens, input_nocache,
      input_cache_read, input_cache_write, output_text, output_reasoning, cost_micros, provider, model, price_version, estimated, raw,
-     timestamp, event_id)
+     timestamp, event_id, input_bytes, estimate_error)
   SELECT u.usage_id, u.agent_id, u.chapter, r.invocation_id, r.step_seq, r.attempt, r.budget_ids,
     u.input_nocache + u.input_cache_read + u.input_cache_write, u.output_text + u.output_reasoning,
     u.input_nocache + u.input_cache_read + u.input_cache_write + u.output_text + u.output_reasoning, u.input_nocache,
     u.input_cache_read, u.input_cache_write, u.output_text, u.output_reasoning, u.cost_micros, u.provider, u.model, u.price_version,
-    u.estimated, u.raw, u.at, u.event_id
+    u.estimated, u.raw, u.at, u.event_id, u.input_bytes,
+    greatest(0, u.input_nocache + u.input_cache_read + u.input_cache_write + u.output_text + u.output_reasoning - r.tokens)
   FROM record u CROSS JOIN reservation r
   ON CONFLICT DO NOTHING
-  RETURNING total_tokens, cost_micros, estimated, timestamp
+  RETURNING total_tokens, cost_micros, estimated, estimate_error, timestamp
 ), closed AS (
   UPDATE guild_ledger.reservations r
   SET state = CASE WHEN used.estimated THEN 'LOST' ELSE 'SETTLED' END, closed_at = used.timestamp
@@ -96,25 +115,34 @@ WITH record AS (
       reserved_cost_micros = b.reserved_cost_micros - CASE WHEN old.state = 'OPEN' THEN old.cost_micros ELSE 0 END,
       alert_state = coalesce(
         CASE greatest(
-          width_bucket((b.consumed_tokens + used.total_tokens)::numeric * 100 / nullif(b.budget_tokens, 0), ARRAY[75, 90, 95]::numeric[]),
-          width_bucket((b.consumed_cost_micros + used.cost_micros)::numeric * 100 / nullif(b.cost_limit_micros, 0), ARRAY[75, 90, 95]::numeric[])
+          width_bucket((b.consumed_tokens + used.total_tokens)::numeric * 100 / nullif(b.budget_tokens + b.granted_tokens, 0), ARRAY[75, 90, 95]::numeric[]),
+          width_bucket((b.consumed_cost_micros + used.cost_micros)::numeric * 100 / nullif(b.cost_limit_micros + b.granted_cost_micros, 0), ARRAY[75, 90, 95]::numeric[])
         ) WHEN 1 THEN 'yellow' WHEN 2 THEN 'orange' WHEN 3 THEN 'red' END, b.alert_state),
       updated_at = used.timestamp
   FROM used, reservation old
   WHERE b.id IN (SELECT jsonb_array_elements_text(old.budget_ids))
-  RETURNING b.id, b.budget_tokens, b.consumed_tokens, b.cost_limit_micros, b.consumed_cost_micros, used.timestamp AS at
-), alerts AS (
-  INSERT INTO guild_ledger.alerts (budget_id, threshold, dimension, at)
-  SELECT c.id, t.threshold, d.dimension, c.at
+  RETURNING b.id, b.entity_type, b.entity_id, b.limit_kind, b.budget_tokens + b.granted_tokens AS token_limit, b.consumed_tokens,
+    b.cost_limit_micros + b.granted_cost_micros AS cost_limit, b.consumed_cost_micros, used.timestamp AS at
+), passed AS (
+  INSERT INTO guild_ledger.alerts (budget_id, threshold, dimension, degradations, at)
+  SELECT c.id, t.threshold, d.dimension,
+    CASE WHEN c.entity_type IN ('organization', 'chapter', 'agent') THEN coalesce(u.degradations -> t.threshold::text, '[]') ELSE '[]' END, c.at
   FROM charged c
+  CROSS JOIN record u
   CROSS JOIN (VALUES (75), (90), (95)) AS t (threshold)
   CROSS JOIN LATERAL (VALUES
-    ('tokens', c.budget_tokens, c.consumed_tokens), ('cost', c.cost_limit_micros, c.consumed_cost_micros)
+    ('tokens', c.token_limit, c.consumed_tokens), ('cost', c.cost_limit, c.consumed_cost_micros)
   ) AS d (dimension, maximum, consumed)
   WHERE d.maximum > 0 AND d.consumed::numeric * 100 >= d.maximum::numeric * t.threshold
   ON CONFLICT DO NOTHING
+  RETURNING budget_id, threshold, dimension, degradations
 )
-SELECT EXISTS (SELECT FROM reservation) AS known, EXISTS (SELECT FROM used) AS charged;
+SELECT EXISTS (SELECT FROM reservation) AS known, EXISTS (SELECT FROM used) AS charged,
+  (SELECT estimate_error FROM used) AS estimate_error, (SELECT tokens FROM reservation) AS reserved_tokens,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('budgetId', p.budget_id, 'entityType', c.entity_type, 'entityId', c.entity_id,
+     'kind', c.limit_kind, 'threshold', p.threshold, 'dimension', p.dimension, 'degradations', p.degradations)
+     ORDER BY p.budget_id COLLATE "C", p.threshold, p.dimension), '[]')
+   FROM passed p JOIN charged c ON c.id = p.budget_id) AS alerts;
 
 -- name: release
 -- Runs after lockReserved. Only what is still OPEN is given back.
@@ -134,13 +162,3 @@ WITH closed AS (
   WHERE b.id = back.id
 )
 SELECT count(*)::integer AS released FROM closed;
-
--- name: findAbandoned
--- Expired, and nobody is left who could settle: the run is over, or unknown, or another worker has taken it over.
-SELECT r.id
-FROM guild_ledger.reservations r
-LEFT JOIN guild_core.invocations i ON i.id = r.invocation_id
-WHERE r.state = 'OPEN' AND r.expires_at < $1
-  AND (i.id IS NULL OR i.state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD') OR i.lease_epoch > r.lease_epoch)
-ORDER BY r.expires_at
-LIMIT 200;

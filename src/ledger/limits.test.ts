@@ -18,7 +18,7 @@ describe('periodOf', () => {
 })
 
 describe('budgetId', () => {
-  it('sorts as the lock order: organisation, chapter, agent, run; then hour, day, month', () => {
+  it('sorts as the lock order: organisation, chapter, agent, tree, run; then hour, day, month', () => {
     const inOrder = [
       { entityType: 'organization', entityId: 'zz', kind: 'hour' },
       { entityType: 'organization', entityId: 'aa', kind: 'day' },
@@ -26,6 +26,7 @@ describe('budgetId', () => {
       { entityType: 'chapter', entityId: 'zz', kind: 'hour' },
       { entityType: 'chapter', entityId: 'aa', kind: 'month' },
       { entityType: 'agent', entityId: 'aa', kind: 'month' },
+      { entityType: 'tree', entityId: 'zz', kind: 'tree' },
       { entityType: 'run', entityId: 'aa', kind: 'run' },
     ] as const
     const ids = inOrder.map((limit) => budgetId(limit, periodOf(limit.kind, at)))
@@ -61,13 +62,14 @@ describe('budgetLimits', () => {
       sentinel,
       null,
       'acme',
-      'inv_1',
+      { invocationId: 'inv_1', causalRoot: 'evt_1' },
     )
     expect(limits.map(shown)).toEqual([
       'organization acme hour 90 -',
       'organization acme day 400 -',
       'organization acme month - 50000000',
       'agent sentinel month - -',
+      'tree evt_1 tree - 2000000',
       'run inv_1 run 5000 100000',
     ])
   })
@@ -75,7 +77,7 @@ describe('budgetLimits', () => {
   it('names the chapter, with its quota if it has one and without a limit if not', () => {
     const chapters = new Map([['payments', aChapter({ tokens: { daily: 700 }, cost: { daily: 1.5 } })]])
     const names = (chapter: string) =>
-      budgetLimits({ policies: [], chapters }, sentinel, chapter, 'acme', 'inv_1')
+      budgetLimits({ policies: [], chapters }, sentinel, chapter, 'acme', { invocationId: 'inv_1', causalRoot: 'evt_1' })
         .map(shown)
         .filter((line) => line.startsWith('chapter'))
     expect(names('payments')).toEqual(['chapter payments day 700 1500000', 'chapter payments month - -'])

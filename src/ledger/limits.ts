@@ -11,7 +11,8 @@ const periods = [
 ] as const
 
 /**
- * Everything a model call of this run must fit in: organisation, chapter, agent, run. Of several policies the strictest holds. The
+ * Everything a model call of this run must fit in: organisation, chapter, agent, causal tree, run. Of several policies the strictest
+ * holds; of the agents that took part in a tree too, which the ledger sees to. The
  * month of organisation, chapter and agent is always named, without a limit if there is none, so that use is counted everywhere.
  * @param snapshot the serving one, not the pinned one: a limit tightened today holds for runs of yesterday's commit
  * @param chapter of the run: the agent's, else the event's
@@ -21,18 +22,25 @@ export function budgetLimits(
   agent: Pick<CompiledAgent, 'id' | 'manifest'>,
   chapter: string | null,
   organisation: string,
-  invocationId: string,
+  run: { readonly invocationId: string; readonly causalRoot: string },
 ): readonly BudgetLimit[] {
   const policies = snapshot.policies.flatMap((policy) => policy.spec.budget ?? [])
   const chapterBudget = chapter === null ? undefined : snapshot.chapters.get(chapter)?.spec.budget
-  const { tokensPerInvocation, costPerInvocation } = agent.manifest.spec.limits
+  const { tokensPerInvocation, costPerInvocation, causal, budget } = agent.manifest.spec.limits
   return [
     ...periodLimits('organization', organisation, policies),
     ...(chapter === null ? [] : periodLimits('chapter', chapter, chapterBudget ? [chapterBudget] : [])),
-    ...periodLimits('agent', agent.id, []),
+    ...periodLimits('agent', agent.id, [budget]),
+    {
+      entityType: 'tree',
+      entityId: run.causalRoot,
+      kind: 'tree',
+      tokens: null,
+      costMicros: toMicros(causal.maxCostPerTree),
+    },
     {
       entityType: 'run',
-      entityId: invocationId,
+      entityId: run.invocationId,
       kind: 'run',
       tokens: tokensPerInvocation,
       costMicros: toMicros(costPerInvocation),

@@ -4,7 +4,8 @@ import { openTestDatabase } from '../../test/database.ts'
 import type { Database, Statement } from '../database/database.ts'
 import { budgetLevel, listBudgets } from './budgets.ts'
 import type { BudgetLimit, ReserveRequest, UsageRecord } from './ledger.ts'
-import { postgresLedger, sweepReservations } from './postgres-ledger.ts'
+import { postgresLedger } from './postgres-ledger.ts'
+import { sweepReservations } from './sweep-reservations.ts'
 import { verifyLedger } from './verify-ledger.ts'
 
 const at = new Date('2026-11-22T10:30:00Z')
@@ -180,7 +181,7 @@ describe('settle and release', () => {
 describe('sweepReservations', () => {
   it('gives back only what expired and nobody can settle any more', async () => {
     const now = new Date('2026-11-22T11:00:00Z')
-    await db.transaction((tx) => sweepReservations(tx, now)) // what other tests left open
+    await sweepReservations(db, now) // what other tests left open
     const limits = [limit('organization', 'day', { tokens: 1_000 })]
     const running = await anInvocation('RUNNING', 3)
     const done = await anInvocation('COMPLETED', 3)
@@ -191,8 +192,8 @@ describe('sweepReservations', () => {
     await reserveFor(done, 3)
     await reserveFor(done, 3, new Date('2026-11-22T12:00:00Z'))
     await reserveFor('inv_unknown', 1)
-    expect(await db.transaction((tx) => sweepReservations(tx, now))).toBe(3)
-    expect(await db.transaction((tx) => sweepReservations(tx, now))).toBe(0)
+    expect(await sweepReservations(db, now)).toEqual({ released: 3, charged: 0 })
+    expect(await sweepReservations(db, now)).toEqual({ released: 0, charged: 0 })
     expect(await figures(limits)).toEqual([{ consumed: 0, reserved: 20 }])
   })
 })
@@ -317,7 +318,7 @@ function reserve(over: Pick<ReserveRequest, 'limits' | 'tokens'> & Partial<Reser
 
 async function opened(request: ReserveRequest) {
   const answer = await db.transaction((tx) => postgresLedger.reserve(tx, request))
-  if (answer.kind === 'refused') throw new Error('no room')
+  if (answer.kind !== 'reserved') throw new Error('no room')
   return answer
 }
 

@@ -2,7 +2,17 @@ import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import { GuildError } from '../kernel/errors.ts'
 import { hashId } from '../kernel/ids.ts'
-import type { BudgetLimit, Ledger, Reservation, ReserveRequest, UsageRecord } from './ledger.ts'
+import {
+  type BudgetAlert,
+  type BudgetLimit,
+  levelNames,
+  type Ledger,
+  type Reservation,
+  type ReserveRequest,
+  type Settlement,
+  type Standing,
+  type UsageRecord,
+} from './ledger.ts'
 import { budgetId, periodOf } from './period.ts'
 
 const sql = statements(import.meta.url, './ledger.sql', [
@@ -12,7 +22,6 @@ const sql = statements(import.meta.url, './ledger.sql', [
   'lockReserved',
   'settle',
   'release',
-  'findAbandoned',
 ])
 
 /**
@@ -20,21 +29,6 @@ const sql = statements(import.meta.url, './ledger.sql', [
  * budget rows, the second reads them anew and changes them, so no two calls can both take the last token.
  */
 export const postgresLedger: Ledger = { reserve, settle, release }
-
-/**
- * Gives back reservations that have expired and that nobody can settle any more: their run is over, or a newer lease owns it. The
- * new owner charges a lost call by estimate with `settle`; it may do so before or after this. At most 200 in one call.
- * @returns how many were given back
- */
-export async function sweepReservations(tx: Queryable, now: Date): Promise<number> {
-  const { rows } = await tx.query<{ id: string }>(sql.findAbandoned, [now])
-  if (rows.length === 0) return 0
-  return giveBack(
-    tx,
-    rows.map((row) => row.id),
-    now,
-  )
-}
 
 async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservation> {
   const budgets = budgetRows(request.limits, request.at)
@@ -45,6 +39,8 @@ async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservat
     rank: number | null
     dimension: 'tokens' | 'cost' | null
     remaining: number | null
+    level: number
+    level_rank: number | null
   }>(sql.reserve, [
     JSON.stringify(budgets),
     request.tokens,
@@ -57,31 +53,51 @@ async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservat
     request.leaseEpoch,
     request.expiresAt,
     request.at,
+    request.headroom?.tokens ?? 0,
+    request.headroom?.costMicros ?? 0,
+    levelNames.indexOf(request.madeFor ?? 'spent'),
   ])
   const [answer] = rows
+  const standing: Standing = {
+    level: levelNames[answer?.level ?? 0] ?? 'spent',
+    limit: (answer?.level_rank !== null && answer && budgets[answer.level_rank]?.limit) || null,
+  }
+  if (request.madeFor && levelNames.indexOf(standing.level) > levelNames.indexOf(request.madeFor)) {
+    return { kind: 'degraded', standing }
+  }
   const limit = answer?.rank === null || answer?.rank === undefined ? undefined : budgets[answer.rank]?.limit
   if (limit && answer?.dimension) {
     const need = answer.dimension === 'tokens' ? request.tokens : request.costMicros
     return { kind: 'refused', limit, dimension: answer.dimension, left: answer.remaining ?? 0, need }
   }
-  if (answer?.opened) return { kind: 'reserved', id, budgetIds: budgets.map((budget) => budget.id) }
-  return existing(tx, id)
+  if (answer?.opened) return { kind: 'reserved', id, budgetIds: budgets.map((budget) => budget.id), standing }
+  return existing(tx, id, standing)
 }
 
 /** The same step and attempt was reserved before: while it is open the answer is the same, afterwards it takes a new attempt. */
-async function existing(tx: Queryable, id: string): Promise<Reservation> {
+async function existing(tx: Queryable, id: string, standing: Standing): Promise<Reservation> {
   const { rows } = await tx.query<{ state: string; budget_ids: readonly string[] }>(sql.readReservation, [id])
   const [row] = rows
-  if (row?.state === 'OPEN') return { kind: 'reserved', id, budgetIds: row.budget_ids }
+  if (row?.state === 'OPEN') return { kind: 'reserved', id, budgetIds: row.budget_ids, standing }
   const why = `reservation ${id} is already ${row?.state ?? 'gone'}; a further call is a new attempt`
   throw new GuildError('GUILD_LEDGER_IMBALANCE', { why })
 }
 
-async function settle(tx: Queryable, record: UsageRecord): Promise<void> {
+async function settle(tx: Queryable, record: UsageRecord): Promise<Settlement> {
   await tx.query(sql.lockReserved, [[record.reservationId]])
-  const { rows } = await tx.query<{ known: boolean }>(sql.settle, [JSON.stringify(usageRow(record))])
-  if (!rows[0]?.known) {
+  const { rows } = await tx.query<{
+    known: boolean
+    estimate_error: number | null
+    reserved_tokens: number | null
+    alerts: readonly BudgetAlert[]
+  }>(sql.settle, [JSON.stringify(usageRow(record))])
+  const [answer] = rows
+  if (!answer?.known) {
     throw new GuildError('GUILD_LEDGER_IMBALANCE', { why: `there is no reservation ${record.reservationId} to settle` })
+  }
+  return {
+    alerts: answer.alerts,
+    estimateError: (answer.estimate_error ?? 0) / Math.max(1, answer.reserved_tokens ?? 0),
   }
 }
 
@@ -89,7 +105,9 @@ async function release(tx: Queryable, reservationId: string): Promise<void> {
   await giveBack(tx, [reservationId], null)
 }
 
-async function giveBack(tx: Queryable, ids: readonly string[], now: Date | null): Promise<number> {
+/** @returns how many were still open */
+export async function giveBack(tx: Queryable, ids: readonly string[], now: Date | null): Promise<number> {
+  if (ids.length === 0) return 0
   await tx.query(sql.lockReserved, [ids])
   const { rows } = await tx.query<{ released: number }>(sql.release, [ids, now])
   return rows[0]?.released ?? 0
@@ -113,12 +131,14 @@ function usageRow({ usage, ...record }: UsageRecord): object {
     raw: usage.raw,
     cost_micros: record.costMicros,
     estimated: record.estimated,
+    input_bytes: record.inputBytes,
+    degradations: record.degradations ?? {},
     at: record.at,
   }
 }
 
 /** In lock order; `rank` is the place in that order, so the widest limit without room is the one that refuses. */
-function budgetRows(limits: readonly BudgetLimit[], at: Date): readonly BudgetRow[] {
+export function budgetRows(limits: readonly BudgetLimit[], at: Date): readonly BudgetRow[] {
   return limits
     .map((limit) => {
       const period = periodOf(limit.kind, at)
@@ -139,7 +159,7 @@ function budgetRows(limits: readonly BudgetLimit[], at: Date): readonly BudgetRo
     }))
 }
 
-interface BudgetRow {
+export interface BudgetRow {
   readonly limit: BudgetLimit
   readonly rank: number
   readonly id: string

@@ -3,7 +3,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Service } from '../kernel/service.ts'
-import { sweepReservations } from './postgres-ledger.ts'
+import { sweepReservations } from './sweep-reservations.ts'
 
 export interface ReservationSweeperDeps {
   readonly database: Database
@@ -13,15 +13,15 @@ export interface ReservationSweeperDeps {
   readonly everyMs?: number
 }
 
-/** Gives back what no worker is left to settle, so that a crash never eats a budget. Several may run. */
+/** Gives back or charges what no worker is left to settle, so that a crash never eats a budget nor hides a cost. Several may run. */
 export function reservationSweeper({ database, clock, log, everyMs = 30_000 }: ReservationSweeperDeps): Service {
   return {
     name: 'reservation-sweeper',
     async run(signal) {
       while (!signal.aborted) {
         try {
-          const released = await database.transaction((tx) => sweepReservations(tx, clock.now()))
-          if (released > 0) log.info({ released }, 'reservations given back')
+          const swept = await sweepReservations(database, clock.now())
+          if (swept.released + swept.charged > 0) log.info(swept, 'reservations swept')
         } catch (error) {
           log.warn({ reason: reasonOf(error) }, 'reservations not swept, trying again')
         }

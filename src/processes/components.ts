@@ -96,8 +96,8 @@ export function components(deps: ComponentsDeps): Components {
     artifacts,
     ledger: postgresLedger,
     // The serving Codex, not the pinned one: a limit tightened today holds for the runs of yesterday's commit.
-    limitsFor: (_pinned, agent, chapter, invocationId) =>
-      budgetLimits(codex.current(), agent, chapter, settings.organisation, invocationId),
+    limitsFor: (_pinned, agent, chapter, of) =>
+      budgetLimits(codex.current(), agent, chapter, settings.organisation, of),
     intake: desk,
     clock,
     log,

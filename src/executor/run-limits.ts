@@ -1,0 +1,24 @@
+import type { BudgetLimit } from '../ledger/ledger.ts'
+import { type RunLimits, runLimits } from './limits.ts'
+import type { Run } from './run-context.ts'
+
+export const budgetReasons = {
+  organization: 'BUDGET_ORG',
+  chapter: 'BUDGET_CHAPTER',
+  agent: 'BUDGET_AGENT',
+  tree: 'CAUSAL_DEPTH',
+  run: 'BUDGET_RUN',
+} as const
+
+/** Of the serving commit, not of the pinned one: a budget tightened today holds for the runs of yesterday. */
+export function currentLimits({ deps, agent, chapter, journal }: Run): readonly BudgetLimit[] {
+  const { id, causal_root } = journal.invocation
+  return deps.limitsFor(deps.codex.current(), agent, chapter, { invocationId: id, causalRoot: causal_root })
+}
+
+/** The manifest's, and what people have granted on top. */
+export function limitsOf({ agent, journal }: Run): RunLimits {
+  const limits = runLimits(agent.manifest.spec.limits)
+  const { granted_tokens, granted_cost_micros } = journal.invocation
+  return { ...limits, tokens: limits.tokens + granted_tokens, costMicros: limits.costMicros + granted_cost_micros }
+}

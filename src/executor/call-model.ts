@@ -14,9 +14,10 @@ import {
   tellsUsage,
   unreportedUsage,
 } from './model-charge.ts'
+import { closingTokensMax, storyBytes, storyBytesMin } from './landing.ts'
 import { mayHeal, type ModelFailure, type Picked, pickModel } from './model-choice.ts'
 import { offerTools } from './offer-tools.ts'
-import { type Call, closingTokensMax, type Refusal, reserveCall } from './reserve-call.ts'
+import { type Call, type Refusal, reserveCall } from './reserve-call.ts'
 import { activeMs, free, type Run, waitMs } from './run-context.ts'
 import { currentLimits, limitsOf } from './run-limits.ts'
 import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
@@ -40,8 +41,6 @@ type LlmFailure =
   Pick<GuildError, 'code' | 'message' | 'retryAfterMs'> | { code: 'DEADLINE'; message: string; retryAfterMs?: number }
 
 const trimsMax = 3
-/** A closing call that can hold less than this of its run is not worth its price. */
-const storyBytesMin = 200
 const overflow = 'GUILD_LLM_CONTEXT_OVERFLOW'
 
 /**
@@ -195,16 +194,6 @@ async function prepare(
     started_at: journal.at,
   })
   return { request: { provider, model, ...sent, facts }, meant, intent }
-}
-
-/** How long the story of a closing call may be so that the landing reserve pays for it: what rules and output leave of it. */
-function storyBytes({ agent, journal, event }: Run, next: NextCall): number {
-  const { landingReserve } = agent.manifest.spec.limits
-  const output = Math.min(closingTokensMax, agent.manifest.spec.model.maxOutputTokensPerCall)
-  const [empty] = transcript(journal, event, agent, { ...next, bytesMax: 0 })
-  const fixed = inputBound({ system: systemText(agent), messages: empty ? [empty] : [], tools: [], output: null })
-  const text = empty?.role === 'user' ? Buffer.byteLength(empty.text) : 0
-  return landingReserve - output - (fixed - text)
 }
 
 /** The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. */

@@ -3,6 +3,7 @@ import { worstCase } from '../ledger/price.ts'
 import type { LlmRequest } from '../llm/llm.ts'
 import type { EndReason } from './ending.ts'
 import { preparedFor } from './degrade.ts'
+import { landingReserve } from './landing.ts'
 import { fits } from './limits.ts'
 import { type Run, spentBy } from './run-context.ts'
 import { budgetReasons, currentLimits, limitsOf } from './run-limits.ts'
@@ -23,8 +24,6 @@ export interface Refusal {
 }
 
 const reservationMs = 600_000
-/** Said in the closing call, at most. */
-export const closingTokensMax = 1_000
 
 /**
  * T1: the worst case from every budget, and the intent. A normal call leaves the landing reserve untouched, in tokens and in money, at
@@ -76,14 +75,12 @@ export async function reserveCall(
   return verdict(run, reservation, reserved, landing)
 }
 
-/** What the closing call may take: the rest of the reserve is its input, at the dearest price. */
-function landingReserve({ agent }: Run, { price }: ModelRequest): { tokens: number; costMicros: number } {
-  const tokens = agent.manifest.spec.limits.landingReserve
-  const output = Math.min(closingTokensMax, agent.manifest.spec.model.maxOutputTokensPerCall, tokens)
-  return { tokens, costMicros: worstCase(tokens - output, output, price).costMicros }
-}
-
-function verdict(run: Run, reservation: Reservation | null, call: Call, landing: { tokens: number; costMicros: number }) {
+function verdict(
+  run: Run,
+  reservation: Reservation | null,
+  call: Call,
+  landing: { tokens: number; costMicros: number },
+) {
   if (reservation === null) throw new TypeError('the transaction has always asked the ledger')
   if (reservation.kind === 'degraded') return reservation
   if (reservation.kind === 'reserved') {

@@ -42,7 +42,18 @@ export async function runInvocation(
   const { snapshot, agent } = prompt
   await using tools = new ToolReader(deps.tools, snapshot.connectors, deps.clock, deps.random)
   const chapter = journal.invocation.chapter ?? agent.manifest.metadata.chapter ?? null
-  const run: Run = { deps, journal, event, snapshot, agent, chapter, tools, budget: new BudgetView(), claimedAtMs, signal }
+  const run: Run = {
+    deps,
+    journal,
+    event,
+    snapshot,
+    agent,
+    chapter,
+    tools,
+    budget: new BudgetView(),
+    claimedAtMs,
+    signal,
+  }
   const stop = (await fetchContext(run)) ?? (await converse(run))
   return halt(deps, journal, event, run, stop)
 }

@@ -17,9 +17,12 @@ export async function tellBudget(run: Run, tx: Queryable, settled: Settlement, m
   const { deps, journal } = run
   const { id, event_id, agent_id, codex_commit } = journal.invocation
   const about = { at: journal.at, event_id, agent_id, invocation_id: id, codex_commit, stage: 'budget' } as const
-  const decisions = settled.alerts.map(
-    (alert): Decision => ({ ...about, outcome: 'ALERT', reason: alertText(alert), detail: { ...alert } }),
-  )
+  const decisions = settled.alerts.map((alert): Decision => ({
+    ...about,
+    outcome: 'ALERT',
+    reason: alertText(alert),
+    detail: { ...alert },
+  }))
   if (settled.estimateError > estimateErrorMax) {
     const percent = Math.round(settled.estimateError * 1_000) / 10
     const reason = `${model} used ${percent} % more tokens than its worst case: the bound of its input is too low`
@@ -33,7 +36,8 @@ export async function tellBudget(run: Run, tx: Queryable, settled: Settlement, m
 }
 
 export function alertText({ entityType, entityId, kind, threshold, dimension, degradations }: BudgetAlert): string {
-  const what = entityType === 'tree' ? `the causal tree of ${entityId}` : `the ${kind} budget of ${entityType} ${entityId}`
+  const what =
+    entityType === 'tree' ? `the causal tree of ${entityId}` : `the ${kind} budget of ${entityType} ${entityId}`
   const effect = degradations.length > 0 ? `; in force: ${degradations.join(', ')}` : ''
   return `${what} has passed ${threshold} % of its ${dimension === 'tokens' ? 'tokens' : 'money'}${effect}`
 }

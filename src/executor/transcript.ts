@@ -76,7 +76,9 @@ export function transcript(
     const story = max === null ? told : cutToBytes(told, max - Buffer.byteLength(end) - 2)
     return [{ role: 'user', text: `${story}\n\n${end}` }]
   }
-  const messages: LlmMessage[] = [{ role: 'user', text: opening(journal, event, agent, next.trim, next.halved ?? false) }]
+  const messages: LlmMessage[] = [
+    { role: 'user', text: opening(journal, event, agent, next.trim, next.halved ?? false) },
+  ]
   for (const { request, response, results } of turns) {
     if (request.steer) messages.push({ role: 'user', text: request.steer })
     const { text, toolCalls, opaque } = response
@@ -120,13 +122,7 @@ export function agentFacts({ id, manifest }: CompiledAgent): JsonObject {
   return { id, name: id, type, chapter: chapter ?? null, version, owner }
 }
 
-function opening(
-  journal: Journal,
-  event: GuildEvent,
-  agent: CompiledAgent,
-  trim: number,
-  halved: boolean,
-): string {
+function opening(journal: Journal, event: GuildEvent, agent: CompiledAgent, trim: number, halved: boolean): string {
   const share = (trim <= 1 ? 1 : 2 ** (1 - trim)) * (halved ? 0.5 : 1)
   const items = new Map(agent.manifest.spec.context.map((item) => [item.id, item]))
   const context = journal.done.flatMap((step) => {

@@ -52,5 +52,7 @@ export function admissionAt(policies: Policies, standing: Standing, priority: Pr
 
 /** `the month budget of chapter payments is at orange` */
 export function standingText({ level, limit }: Standing): string {
-  return limit ? `the ${limit.kind} budget of ${limit.entityType} ${limit.entityId} is at ${level}` : `budgets are at ${level}`
+  return limit
+    ? `the ${limit.kind} budget of ${limit.entityType} ${limit.entityId} is at ${level}`
+    : `budgets are at ${level}`
 }

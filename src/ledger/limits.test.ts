@@ -77,7 +77,10 @@ describe('budgetLimits', () => {
   it('names the chapter, with its quota if it has one and without a limit if not', () => {
     const chapters = new Map([['payments', aChapter({ tokens: { daily: 700 }, cost: { daily: 1.5 } })]])
     const names = (chapter: string) =>
-      budgetLimits({ policies: [], chapters }, sentinel, chapter, 'acme', { invocationId: 'inv_1', causalRoot: 'evt_1' })
+      budgetLimits({ policies: [], chapters }, sentinel, chapter, 'acme', {
+        invocationId: 'inv_1',
+        causalRoot: 'evt_1',
+      })
         .map(shown)
         .filter((line) => line.startsWith('chapter'))
     expect(names('payments')).toEqual(['chapter payments day 700 1500000', 'chapter payments month - -'])

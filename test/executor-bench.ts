@@ -4,7 +4,7 @@ import { compileCondition } from '../src/codex/condition.ts'
 import { agent as agentSchema } from '../src/codex/kinds.ts'
 import { type CodexSnapshot, type CompiledAgent, type CompiledRule, noPrivacy } from '../src/codex/snapshot.ts'
 import type { Database, Param, Queryable, Result, Statement } from '../src/database/database.ts'
-import type { ActionIntake, ActionProposal, ActionReceipt } from '../src/executor/action-intake.ts'
+import type { ActionIntake, ActionOutcome, ActionProposal, ActionReceipt } from '../src/executor/action-intake.ts'
 import type { ExecutorDeps, ExecutorOptions } from '../src/executor/executor-deps.ts'
 import { executor } from '../src/executor/executor.ts'
 import { ProviderHealth } from '../src/executor/provider-health.ts'
@@ -277,6 +277,10 @@ export class Bench {
         await tx.query(statement('action', actionSql), [actionKey, invocationId, type, JSON.stringify(args)])
         return { status: 'queued', actionId: actionKey, reason: 'granted' }
       },
+      outcomes: async (tx, ids) => {
+        const { rows } = await tx.query<Omit<ActionOutcome, 'over'>>(statement('outcomes', outcomesSql), [ids])
+        return rows.map((row) => ({ ...row, over: ['SUCCEEDED', 'FAILED', 'DENIED'].includes(row.state) }))
+      },
     }
   }
 }
@@ -409,6 +413,9 @@ INSERT INTO guild_core.actions (id, action_key, invocation_id, agent_id, event_i
 VALUES ($1, $1, $2, 'a', 'e', 't', 'r', 0, 'NORMAL', $3, 'github', 'github', 'octo/shop#12', $4::jsonb, 'h', 2, 'READY', 'm',
   now() + interval '1 day', 'c')
 ON CONFLICT (action_key) DO NOTHING`
+
+const outcomesSql = `
+SELECT id, state, reason, remote_id, remote_url FROM guild_core.actions WHERE id = ANY($1::text[]) FOR SHARE`
 
 const ledgerSql = `
 SELECT (SELECT count(*)::integer FROM guild_ledger.reservations WHERE invocation_id = $1 AND state = 'OPEN') AS open,

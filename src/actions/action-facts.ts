@@ -2,6 +2,7 @@ import type { CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
 import type { ActionPolicyInput } from '../guards/action-policy.ts'
 import type { Integrity } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
+import type { ActionRow } from './action-row.ts'
 
 /** What conditions know of the event that woke the run. */
 export interface EventFacts {
@@ -68,6 +69,33 @@ export function policyInput(
     connectorMode: snapshot.connectors.get(subject.connector)?.spec.mode ?? 'shadow',
     live: live.includes(subject.connector) || live.includes(subject.system),
   }
+}
+
+/** What denials know of an undo; the agent may be gone from the Codex. */
+export function undoFacts(
+  action: ActionRow,
+  snapshot: CodexSnapshot,
+  event: EventFacts | null,
+): Readonly<Record<string, unknown>> {
+  const { type, target_system: system, connector, target, args, agent_id: id, chapter, integrity } = action
+  const metadata = snapshot.agents.get(id)?.manifest.metadata
+  return {
+    action: { type, system, connector, target, args },
+    agent: { id, chapter, ...(metadata && { type: metadata.type, version: metadata.version, owner: metadata.owner }) },
+    trust: { integrity },
+    context: {},
+    ...(event && { event, payload: event.payload, metadata: event.metadata }),
+  }
+}
+
+/** Does what is sent to the connector leave this machine? */
+export function isLive(
+  action: { readonly connector: string; readonly target_system: string },
+  snapshot: CodexSnapshot,
+  live: readonly string[],
+): boolean {
+  const { connector, target_system: system } = action
+  return snapshot.connectors.get(connector)?.spec.mode === 'live' || live.includes(connector) || live.includes(system)
 }
 
 /** Does deciding this action take the event? Reading it back costs a query, so it is done only when a condition will look. */

@@ -22,6 +22,16 @@ export const actionStates = [
 ] as const
 export type ActionState = (typeof actionStates)[number]
 
+/** Nothing more will come of it by itself. */
+export const finalStates: ReadonlySet<string> = new Set<ActionState>([
+  'SUCCEEDED',
+  'SHADOWED',
+  'FAILED',
+  'UNDONE',
+  'EXPIRED',
+  'DENIED',
+])
+
 /** What every reader of an action needs of it. */
 export interface ActionRow {
   readonly id: string
@@ -39,6 +49,14 @@ export interface ActionRow {
   /** the least trusted text its run had seen */
   readonly integrity: Integrity
   readonly codex_commit: string
+  /** its run has let go of its lease until this is over */
+  readonly awaited: boolean
+  /** the action that this one takes back */
+  readonly undo_of: string | null
+  /** the person who asked for it; null: an agent */
+  readonly requested_by: string | null
+  /** the target as the decision saw it; null: not compared */
+  readonly expected: JsonObject | null
 }
 
 /** What the head of a lane is, with the health of its connector. */
@@ -46,7 +64,7 @@ export interface LaneHead extends ActionRow {
   readonly args_hash: string
   readonly autonomy: number
   readonly receipt: { readonly status?: ActionReceipt['status'] }
-  readonly state: 'READY' | 'EXECUTING' | 'RETRY' | 'AMBIGUOUS' | 'PROBING'
+  readonly state: 'HELD' | 'READY' | 'EXECUTING' | 'RETRY' | 'AMBIGUOUS' | 'PROBING'
   readonly reason: string | null
   readonly marker: string
   readonly attempts: number
@@ -58,6 +76,7 @@ export interface LaneHead extends ActionRow {
   readonly expires_at: Date
   readonly used_before: number
   readonly previous_remote_id: string | null
+  readonly before: JsonObject | null
   /** hash of the newest approval given; null: none */
   readonly approved_hash: string | null
   readonly breaker_state: Breaker['state'] | null

@@ -8,9 +8,12 @@ import type { Clock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import { policyInput } from './action-facts.ts'
-import { type Desk, dedupeKey, recordGivenApproval } from './desk.ts'
+import { seenHash } from './approval-hash.ts'
+import { recordGivenApproval } from './approval-requests.ts'
+import type { Desk } from './desk.ts'
+import { dedupeKey } from './draft.ts'
 import { lockPending, missing, mustBeAnother, type Pending } from './pending.ts'
-import { announceAction, recordAction } from './records.ts'
+import { announceAction, personOf, recordAction } from './records.ts'
 
 const sql = statements(import.meta.url, './approvals.sql', [
   'decideApproval',
@@ -66,7 +69,7 @@ export class Approvals {
     const result = await db.transaction(async (tx) => {
       const pending = await lockPending(tx, id)
       if (pending.expires_at <= at) return this.#expire(tx, pending, at)
-      if (pending.approval_hash !== decision.argsHash) {
+      if (seenHash(pending.approval_hash, pending.seen_before) !== decision.argsHash) {
         throw new GuildError('GUILD_APPROVAL_STALE', { why: 'it was given for another version of the action' })
       }
       const snapshot = this.#deps.codex.current()
@@ -147,6 +150,7 @@ export class Approvals {
       target,
       pending.dedupe_key,
       at,
+      jsonOf(pending.seen_before ?? pending.expected),
     ])
     await announceAction(tx, this.#deps.outbox, pending)
     await this.#record(tx, pending, decision, { at, outcome: 'APPROVED', reason, approvalId: pending.approval_id })
@@ -179,6 +183,8 @@ export class Approvals {
       edited.target,
       edited.dedupeKey,
       at,
+      // What was seen was the target of other arguments.
+      null,
     ])
     if (edited.dedupeKey !== null) await tx.query(sql.holdMeaning, [edited.dedupeKey, pending.id, pending.expires_at])
     await announceAction(tx, this.#deps.outbox, action)
@@ -253,14 +259,14 @@ export class Approvals {
   }
 }
 
+function jsonOf(value: JsonObject | null): string | null {
+  return value && JSON.stringify(value)
+}
+
 interface Recorded {
   readonly at: Date
   readonly outcome: string
   readonly reason: string
   readonly approvalId: string
   readonly detail?: JsonObject
-}
-
-function personOf(by: string): string {
-  return by.includes(':') ? by : `person:${by}`
 }

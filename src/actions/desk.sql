@@ -21,22 +21,21 @@ UPDATE guild_core.action_meanings SET action_id = $2, until = $3 WHERE dedupe_ke
 -- name: insertAction
 INSERT INTO guild_core.actions (id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth,
   chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, receipt, state, reason, marker,
-  next_at, expires_at, provider, model, codex_commit, created_at, updated_at, finished_at)
+  next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, updated_at, finished_at)
 SELECT id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth,
   chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, receipt, state, reason, marker,
-  created_at, expires_at, provider, model, codex_commit, created_at, created_at, CASE WHEN state = 'DENIED' THEN created_at END
+  next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, created_at, CASE WHEN state = 'DENIED' THEN created_at END
 FROM jsonb_to_record($1::jsonb) AS a (id text, action_key text, dedupe_key text, invocation_id text, agent_id text, event_id text,
   trace_id text, causal_root text, causal_depth integer, chapter text, priority text, type text, connector text, target_system text,
   target text, args jsonb, args_hash text, autonomy integer, rule text, integrity text, receipt jsonb, state text, reason text,
-  marker text, expires_at timestamptz, provider text, model text, codex_commit text, created_at timestamptz)
+  marker text, next_at timestamptz, hold_until timestamptz, awaited boolean, expires_at timestamptz, provider text, model text, codex_commit text, created_at timestamptz)
 ON CONFLICT (action_key) DO NOTHING
 RETURNING id;
 
 -- name: receiptOf
 SELECT id, receipt FROM guild_core.actions WHERE action_key = $1;
 
--- name: insertApproval
--- $8 is the agent: its owner is asked, as the serving Codex names them.
-INSERT INTO guild_core.approvals (id, action_id, invocation_id, state, args_hash, target, codex_commit, asked, requested_at, expires_at,
-  decided_by, decided_at, channel, note)
-VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce((SELECT owner FROM guild_core.agents WHERE id = $8), 'operators'), $9, $10, $11, $12, $13, $14);
+-- name: outcomes
+-- Whoever ends one of them waits for our commit, and then finds the run suspended; or has ended it, and we see that.
+SELECT id, state, reason, remote_id, remote_url FROM guild_core.actions WHERE id = ANY($1::text[])
+ORDER BY array_position($1::text[], id) FOR SHARE;

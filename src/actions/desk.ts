@@ -3,15 +3,12 @@ import { recordDecisions } from '../audit/decisions.ts'
 import type { Outbox } from '../bus/outbox.ts'
 import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
-import { type ActionVerdict, actionPolicy } from '../guards/action-policy.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
-import { durationMs } from '../kernel/duration.ts'
 import { reasonOf } from '../kernel/errors.ts'
-import { hashId } from '../kernel/ids.ts'
-import type { JsonObject } from '../kernel/json.ts'
-import { connectorFor, policyInput } from './action-facts.ts'
-import { approvalHash } from './approval-hash.ts'
-import type { ActionProposal, ActionReceipt } from './proposal.ts'
+import { finalStates } from './action-row.ts'
+import { requestApproval } from './approval-requests.ts'
+import { type Draft, draftOf, type ReadProposal } from './draft.ts'
+import type { ActionOutcome, ActionProposal, ActionReceipt } from './proposal.ts'
 import { announceAction, recordAction } from './records.ts'
 import type { ActionType } from './target.ts'
 
@@ -21,7 +18,7 @@ const sql = statements(import.meta.url, './desk.sql', [
   'takeMeaning',
   'insertAction',
   'receiptOf',
-  'insertApproval',
+  'outcomes',
 ])
 
 export interface DeskDeps {
@@ -61,7 +58,7 @@ export class Desk {
    * `actionKey` again gives the same receipt. Bad arguments and refusals are `denied` receipts with the reason, never exceptions.
    */
   async propose(tx: Queryable, proposal: ActionProposal): Promise<ActionReceipt> {
-    const read = this.#read(proposal)
+    const read = this.read(proposal)
     if (read.kind === 'invalid') return this.#refuse(tx, proposal, read.reason)
     const draft = draftOf(proposal, read, this.#deps.live)
     const twin = draft.state === 'DENIED' ? null : await claimMeaning(tx, draft, read.type)
@@ -76,24 +73,40 @@ export class Desk {
       if (row) return { status: row.receipt.status, actionId: row.id, reason: row.receipt.reason }
     }
     if (draft.state === 'PROPOSED') await requestApproval(tx, draft, proposal.at)
-    if (draft.state === 'READY') await announceAction(tx, this.#deps.outbox, draft)
-    await recordAction(tx, this.#deps.outbox, draft, {
-      at: proposal.at,
-      stage: 'policy',
-      outcome: draft.receipt.status,
-      rule: draft.rule,
-      reason: draft.receipt.reason,
-      detail: { target: draft.target, autonomy: draft.autonomy },
-      audit: {
-        event_type: 'ACTION_PROPOSED',
-        actor: `agent:${draft.agent_id}`,
-        payload: { status: draft.receipt.status, args: draft.args },
+    if (draft.state === 'HELD') await requestApproval(tx, draft, proposal.at, 'hold')
+    if (draft.state === 'READY' || draft.state === 'HELD') await announceAction(tx, this.#deps.outbox, draft)
+    await recordAction(
+      tx,
+      this.#deps.outbox,
+      { ...draft, undo_of: null },
+      {
+        at: proposal.at,
+        stage: 'policy',
+        outcome: draft.receipt.status,
+        rule: draft.rule,
+        reason: draft.receipt.reason,
+        detail: { target: draft.target, autonomy: draft.autonomy },
+        audit: {
+          event_type: 'ACTION_PROPOSED',
+          actor: `agent:${draft.agent_id}`,
+          payload: { status: draft.receipt.status, args: draft.args },
+        },
       },
-    })
+    )
     return { ...draft.receipt, actionId: draft.id }
   }
 
-  #read(proposal: ActionProposal): Read {
+  /**
+   * How the actions stand that a run waits for, locked so that none of them ends between this look and the commit of `tx`. In the order
+   * of `ids`; what is not known is left out.
+   */
+  async outcomes(tx: Queryable, ids: readonly string[]): Promise<readonly ActionOutcome[]> {
+    const { rows } = await tx.query<Omit<ActionOutcome, 'over'>>(sql.outcomes, [ids])
+    return rows.map((row) => ({ ...row, over: finalStates.has(row.state) }))
+  }
+
+  /** The arguments as the type understands them, or why it does not. */
+  read(proposal: Pick<ActionProposal, 'type' | 'args'>): Read {
     const known = this.typeOf(proposal.type)
     if (!known) return { kind: 'invalid', reason: `no target knows the action ${proposal.type}` }
     const parsed = known.type.args.safeParse(proposal.args)
@@ -150,73 +163,7 @@ export class Desk {
   }
 }
 
-type Read =
-  | { readonly kind: 'invalid'; readonly reason: string }
-  | {
-      readonly kind: 'read'
-      readonly system: string
-      readonly type: ActionType
-      readonly args: JsonObject
-      readonly argsHash: string
-      readonly target: string
-    }
-
-type Draft = ReturnType<typeof draftOf>
-
-function draftOf(proposal: ActionProposal, read: Extract<Read, { kind: 'read' }>, live: readonly string[]) {
-  const { event, agent, snapshot } = proposal
-  const id = hashId('act', proposal.actionKey)
-  const connector = connectorFor(read.system, event.metadata.connector, snapshot)
-  const subject = { ...proposal, system: read.system, connector, target: read.target, args: read.args }
-  const verdict = actionPolicy(policyInput(subject, snapshot, live))
-  const expires = new Date(proposal.at.getTime() + durationMs(proposal.grant?.expires ?? '24h'))
-  return {
-    id,
-    action_key: proposal.actionKey,
-    dedupe_key: dedupeKey(read.type, connector, read.target, read.args),
-    invocation_id: proposal.invocationId,
-    agent_id: agent.id,
-    event_id: event.id,
-    trace_id: event.metadata.trace_id,
-    causal_root: proposal.causalRoot,
-    causal_depth: proposal.causalDepth,
-    chapter: proposal.chapter,
-    priority: proposal.priority,
-    type: read.type.type,
-    connector,
-    target_system: read.system,
-    target: read.target,
-    args: read.args,
-    args_hash: read.argsHash,
-    autonomy: verdict.autonomy,
-    rule: verdict.rule,
-    integrity: proposal.integrity,
-    receipt: receiptOf(verdict, read.target),
-    state: verdict.verdict === 'run' ? 'READY' : verdict.verdict === 'ask' ? 'PROPOSED' : 'DENIED',
-    reason: verdict.reason,
-    marker: `guild:${id}`,
-    expires_at: expires.toISOString(),
-    provider: proposal.provider,
-    model: proposal.model,
-    codex_commit: snapshot.commit,
-    created_at: proposal.at.toISOString(),
-  } as const
-}
-
-function receiptOf(verdict: ActionVerdict, target: string): Omit<ActionReceipt, 'actionId'> {
-  if (verdict.verdict === 'ask')
-    return { status: 'needs_approval', reason: `a person must approve it first: ${verdict.reason}` }
-  if (verdict.verdict !== 'run') return { status: 'denied', reason: verdict.reason }
-  return verdict.shadow
-    ? { status: 'shadow', reason: `rendered and recorded, not sent: writes to ${target} are in shadow mode` }
-    : { status: 'queued', reason: `accepted; it will be carried out on ${target}, in order` }
-}
-
-/** null: this type is never deduplicated by meaning. */
-export function dedupeKey(type: ActionType, connector: string, target: string, args: JsonObject): string | null {
-  const meaning = type.meaning(args)
-  return meaning === null ? null : canonicalHash([type.type, connector, target.toLowerCase(), meaning])
-}
+type Read = { readonly kind: 'invalid'; readonly reason: string } | (ReadProposal & { readonly kind: 'read' })
 
 /** Takes the idea for this action. @returns the action that already has it, or null when it is ours */
 async function claimMeaning(tx: Queryable, draft: Draft, type: ActionType): Promise<string | null> {
@@ -235,61 +182,4 @@ async function claimMeaning(tx: Queryable, draft: Draft, type: ActionType): Prom
     if (taken.rows.length > 0 || !holder) return null
   }
   return holder.action_id
-}
-
-export interface ApprovalRequest {
-  readonly id: string
-  readonly agent_id: string
-  readonly invocation_id: string | null
-  readonly type: string
-  readonly target: string
-  readonly args: JsonObject
-  readonly codex_commit: string
-  readonly expires_at: string
-}
-
-/** Puts the action before a person: the owner of its agent. */
-export async function requestApproval(tx: Queryable, action: ApprovalRequest, at: Date): Promise<void> {
-  const hash = approvalHash(action)
-  const id = hashId('apr', action.id, hash, at.getTime())
-  const head = [
-    id,
-    action.id,
-    action.invocation_id,
-    'PENDING',
-    hash,
-    action.target,
-    action.codex_commit,
-    action.agent_id,
-    at,
-  ]
-  await tx.query(sql.insertApproval, [...head, action.expires_at, null, null, null, null])
-}
-
-/** Records an approval that was given in the act of editing: it never waited. */
-export async function recordGivenApproval(
-  tx: Queryable,
-  action: ApprovalRequest,
-  given: {
-    readonly by: string
-    readonly channel: string
-    readonly note: string | null
-    readonly at: Date
-  },
-): Promise<string> {
-  const hash = approvalHash(action)
-  const id = hashId('apr', action.id, hash, given.at.getTime())
-  const head = [
-    id,
-    action.id,
-    action.invocation_id,
-    'APPROVED',
-    hash,
-    action.target,
-    action.codex_commit,
-    action.agent_id,
-    given.at,
-  ]
-  await tx.query(sql.insertApproval, [...head, action.expires_at, given.by, given.at, given.channel, given.note])
-  return id
 }

@@ -84,6 +84,7 @@ describe('an echo', () => {
       minIntervalMs: 0,
       render: target.render.bind(target),
       probe: target.probe.bind(target),
+      look: target.look.bind(target),
       execute: async (call: Parameters<typeof target.execute>[0], signal: AbortSignal) => {
         const outcome = await target.execute(call, signal)
         expect(await confirm(id, commentEvent(github.of('comments')[0] ?? {}))).not.toBeNull()

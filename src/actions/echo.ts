@@ -82,6 +82,8 @@ export interface SentAction {
   readonly codex_commit: string
   readonly causal_root: string
   readonly causal_depth: number
+  readonly awaited: boolean
+  readonly undo_of: string | null
   readonly priority: Priority
 }
 

@@ -1,9 +1,10 @@
 import type { Codex } from '../codex/snapshot.ts'
 import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
-import { actionPolicy } from '../guards/action-policy.ts'
+import type { CodexSnapshot } from '../codex/snapshot.ts'
+import { actionPolicy, deniedBy } from '../guards/action-policy.ts'
 import type { JsonObject } from '../kernel/json.ts'
-import { type EventFacts, policyInput, readsEvent } from './action-facts.ts'
+import { type EventFacts, isLive, policyInput, readsEvent, undoFacts } from './action-facts.ts'
 import type { LaneHead } from './action-row.ts'
 import { approvalHash } from './approval-hash.ts'
 
@@ -33,6 +34,7 @@ export async function judge(db: Queryable, head: LaneHead, deps: JudgeDeps): Pro
     return { kind: 'deny', rule: 'approval', reason: 'nobody has approved it' }
   }
   const snapshot = deps.codex.current()
+  if (head.undo_of !== null) return judgeUndo(db, head, snapshot, deps)
   const agent = snapshot.agents.get(head.agent_id)
   if (!agent) return { kind: 'deny', rule: 'codex', reason: `the Codex knows no agent ${head.agent_id} any more` }
 
@@ -48,6 +50,19 @@ export async function judge(db: Queryable, head: LaneHead, deps: JudgeDeps): Pro
   }
   // An agent that was told "shadow" is not made a liar because the connector went live in between.
   return { kind: 'run', shadow: now.shadow || deps.dryRun === true || head.receipt.status === 'shadow' }
+}
+
+/**
+ * A person has asked for it, so grant and autonomy of the agent do not count: taking back is wanted most when they are gone. Denials
+ * do, and so does shadow mode.
+ */
+async function judgeUndo(db: Queryable, head: LaneHead, snapshot: CodexSnapshot, deps: JudgeDeps): Promise<Judgement> {
+  const event = readsEvent(head.type, null, snapshot) ? await readEvent(db, head.event_id) : null
+  const facts = undoFacts(head, snapshot, event)
+  const denial = deniedBy({ denials: snapshot.denials, type: head.type, facts })
+  if (denial) return { kind: 'deny', rule: denial.rule, reason: `the policy allows no undo: ${denial.reason}` }
+  const shadow = !isLive(head, snapshot, deps.live) || deps.dryRun === true || head.receipt.status === 'shadow'
+  return { kind: 'run', shadow }
 }
 
 async function readEvent(db: Queryable, id: string): Promise<EventFacts | null> {

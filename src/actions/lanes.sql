@@ -2,7 +2,7 @@
 -- What the lane of action $1 has in hand: what is in flight before what waits, then the oldest.
 SELECT a.id, a.invocation_id, a.agent_id, a.event_id, a.trace_id, a.chapter, a.priority, a.type, a.connector, a.target_system, a.target,
   a.args, a.args_hash, a.autonomy, a.integrity, a.receipt, a.state, a.reason, a.marker, a.attempts, a.probes, a.lease_epoch,
-  a.lease_until, a.next_at, a.sent_at, a.expires_at, a.codex_commit,
+  a.lease_until, a.next_at, a.sent_at, a.expires_at, a.codex_commit, a.awaited, a.undo_of, a.requested_by, a.expected, a.before,
   (SELECT count(*)::integer FROM guild_core.actions u WHERE u.invocation_id = a.invocation_id AND u.type = a.type AND u.lane < a.lane
      AND u.state <> 'DENIED') AS used_before,
   (SELECT p.remote_id FROM guild_core.actions p WHERE p.connector = a.connector AND p.target = a.target AND p.type = a.type
@@ -13,7 +13,7 @@ SELECT a.id, a.invocation_id, a.agent_id, a.event_id, a.trace_id, a.chapter, a.p
   b.retry_at AS breaker_retry_at, b.next_at AS breaker_next_at
 FROM guild_core.actions me
 JOIN guild_core.actions a ON a.connector = me.connector AND a.target = me.target
-  AND a.state IN ('READY', 'EXECUTING', 'RETRY', 'AMBIGUOUS', 'PROBING')
+  AND a.state IN ('HELD', 'READY', 'EXECUTING', 'RETRY', 'AMBIGUOUS', 'PROBING')
 LEFT JOIN guild_core.breakers b ON b.name = 'connector:' || a.connector
 WHERE me.id = $1
 ORDER BY (a.state IN ('EXECUTING', 'AMBIGUOUS', 'PROBING')) DESC, a.lane
@@ -25,11 +25,13 @@ SELECT pg_advisory_xact_lock(hashtextextended('guild.lane:' || $1 || '|' || $2, 
 
 -- name: claimCall
 UPDATE guild_core.actions a SET state = 'EXECUTING', lease_owner = $3, lease_epoch = a.lease_epoch + 1, lease_until = $4,
-  attempts = a.attempts + 1, sent_at = $5, rendered = $6::jsonb, updated_at = $5
+  attempts = a.attempts + 1, sent_at = $5, rendered = $6::jsonb, updated_at = $5,
+  -- A second try would find what the first has left.
+  before = coalesce(a.before, $7::jsonb), after = coalesce(a.after, $8::jsonb)
 WHERE a.id = $1 AND a.lease_epoch = $2 AND a.state IN ('READY', 'RETRY') AND a.next_at <= $5
   AND NOT EXISTS (
     SELECT 1 FROM guild_core.actions b WHERE b.connector = a.connector AND b.target = a.target AND b.id <> a.id
-      AND (b.state IN ('EXECUTING', 'AMBIGUOUS', 'PROBING') OR (b.state IN ('READY', 'RETRY') AND b.lane < a.lane)))
+      AND (b.state IN ('EXECUTING', 'AMBIGUOUS', 'PROBING') OR (b.state IN ('HELD', 'READY', 'RETRY') AND b.lane < a.lane)))
 RETURNING a.lease_epoch, a.attempts;
 
 -- name: claimProbe

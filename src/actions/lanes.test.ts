@@ -338,6 +338,7 @@ function shape(target: Target): Target {
     render: (call) => target.render(call),
     execute: (call, signal) => target.execute(call, signal),
     probe: (call, sentAt, signal) => target.probe(call, sentAt, signal),
+    look: (call, signal) => target.look(call, signal),
   }
 }
 

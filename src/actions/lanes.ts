@@ -10,7 +10,8 @@ import type { LaneHead } from './action-row.ts'
 import { enterConnector } from './connector-health.ts'
 import { judge } from './judge.ts'
 import { ActionMoves } from './moves.ts'
-import type { ActionCall, Outcome, Probe, RenderedRequest, Target } from './target.ts'
+import { type Compared, compared } from './drift.ts'
+import type { ActionCall, Comparison, Outcome, Probe, RenderedRequest, Target } from './target.ts'
 import { type Attempt, afterCall, afterLapse, afterProbe } from './transitions.ts'
 
 const sql = statements(import.meta.url, './lanes.sql', ['laneHead', 'lockLane', 'claimCall', 'claimProbe'])
@@ -84,6 +85,8 @@ export class ActionLanes {
         return 'again'
       case 'AMBIGUOUS':
         return head.next_at > now ? head.next_at : this.#probe(head, signal)
+      case 'HELD':
+        return head.next_at > now ? head.next_at : this.#moves.release(head, now)
       case 'READY':
       case 'RETRY':
         return head.next_at > now ? head.next_at : this.#carryOut(head, signal)
@@ -121,8 +124,23 @@ export class ActionLanes {
     await clock.sleep(gate.at.getTime() - clock.now().getTime(), signal)
     if (signal.aborted) return clock.now()
 
+    const seen = await this.#compare(target, head, signal)
+    if (seen.kind === 'unknown') {
+      const { retryAfterMs } = seen
+      const reason = `the target cannot be looked at: ${seen.reason}`
+      const outcome = { kind: 'not-done', rateLimited: false, reason, retryAfterMs } as const
+      const attempt = this.#attempt(head, clock.now())
+      return this.#moves.settle(
+        head,
+        afterCall(outcome, { ...attempt, attempts: attempt.attempts + 1 }),
+        outcome,
+        clock.now(),
+      )
+    }
+    if (seen.kind === 'drifted') return this.#moves.ask(head, seen.reason, 'drift', clock.now(), seen.comparison)
+
     const sentAt = clock.now()
-    const claimed = await this.#claim(head, sentAt, request)
+    const claimed = await this.#claim(head, sentAt, request, seen.comparison)
     if (!claimed) return 'again'
     const outcome = await this.#execute(target, { ...callOf(head, sentAt) }, signal)
     const now = clock.now()
@@ -137,13 +155,31 @@ export class ActionLanes {
     return this.#moves.settle(inHand, afterCall(outcome, attempt), outcome, now)
   }
 
+  /** Looks at the target where a decision was made on what it was, or where taking back needs it. */
+  async #compare(target: Target, head: LaneHead, signal: AbortSignal): Promise<Compared> {
+    const call = callOf(head, this.#deps.clock.now())
+    const kept = head.before === null && target.types.find(({ type }) => type === head.type)?.keepsBefore?.(call)
+    if (head.expected === null && kept !== true) return { kind: 'same', comparison: null }
+    const limit = limited(signal)
+    try {
+      const look = await target.look(call, limit.signal)
+      if (look.kind !== 'seen') return look.kind === 'unknown' ? look : { kind: 'same', comparison: null }
+      return compared(head.expected, look.comparison)
+    } catch (error) {
+      return { kind: 'unknown', reason: reasonOf(error), retryAfterMs: 0 }
+    } finally {
+      limit.stop()
+    }
+  }
+
   /** Intent first: after this commit a crash is a call in doubt, before it nothing has happened. */
-  async #claim(head: LaneHead, sentAt: Date, request: RenderedRequest): Promise<Claim | null> {
+  async #claim(head: LaneHead, sentAt: Date, request: RenderedRequest, seen: Comparison | null): Promise<Claim | null> {
     const until = new Date(sentAt.getTime() + leaseMs)
     return this.#deps.db.transaction(async (tx) => {
       await tx.query(sql.lockLane, [head.connector, head.target])
       const params = [head.id, head.lease_epoch, this.#deps.owner, until, sentAt, JSON.stringify(request)]
-      const { rows } = await tx.query<Claim>(sql.claimCall, params)
+      const states = [seen && JSON.stringify(seen.before), seen && JSON.stringify(seen.after)]
+      const { rows } = await tx.query<Claim>(sql.claimCall, [...params, ...states])
       return rows[0] ?? null
     })
   }
@@ -208,12 +244,15 @@ type Rendered =
   | { readonly kind: 'rendered'; readonly request: RenderedRequest }
   | { readonly kind: 'failed'; readonly reason: string }
 
+type CallSource = Pick<LaneHead, 'id' | 'marker' | 'type' | 'agent_id' | 'previous_remote_id' | 'target' | 'args'>
+
 interface Claim {
   readonly lease_epoch: number
   readonly attempts: number
 }
 
-function callOf(head: LaneHead, now: Date): ActionCall {
+/** What a target is told of an action. */
+export function callOf(head: CallSource, now: Date): ActionCall {
   return {
     actionId: head.id,
     marker: head.marker,

@@ -19,3 +19,6 @@ DELETE FROM guild_core.action_meanings WHERE action_id = $1;
 
 -- name: noteWaiting
 UPDATE guild_core.actions SET reason = $2 WHERE id = $1 AND state = $3 AND reason IS DISTINCT FROM $2;
+
+-- name: endHold
+UPDATE guild_core.approvals SET state = 'EXPIRED', decided_at = $2, note = $3 WHERE action_id = $1 AND state = 'PENDING' AND kind = 'hold';

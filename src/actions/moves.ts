@@ -7,12 +7,18 @@ import type { Tracer } from '../traces/tracer.ts'
 import type { LaneHead } from './action-row.ts'
 import { moveSpan } from './action-spans.ts'
 import { noteConnector } from './connector-health.ts'
-import { requestApproval } from './desk.ts'
+import { requestApproval } from './approval-requests.ts'
 import { type ActionRecord, recordAction } from './records.ts'
-import type { Outcome, Probe, RenderedRequest } from './target.ts'
+import type { Comparison, Outcome, Probe, RenderedRequest } from './target.ts'
 import type { Transition } from './transitions.ts'
 
-const sql = statements(import.meta.url, './moves.sql', ['move', 'completeRemote', 'freeMeaning', 'noteWaiting'])
+const sql = statements(import.meta.url, './moves.sql', [
+  'move',
+  'completeRemote',
+  'freeMeaning',
+  'noteWaiting',
+  'endHold',
+])
 
 export interface ActionMovesDeps {
   readonly db: Database
@@ -79,12 +85,24 @@ export class ActionMoves {
     return 'again'
   }
 
-  /** Policy has become stricter since: what would have run must now be approved. */
-  async ask(head: LaneHead, reason: string, rule: string, now: Date): Promise<'again'> {
+  /** The window is over and nobody has stopped it: it is judged like any other, by the Codex that serves now. */
+  async release(head: LaneHead, now: Date): Promise<'again'> {
+    const reason = 'the hold is over; nobody has stopped it'
+    await this.#change(head, { ...plainMove(head, now), state: 'READY', reason }, now, {}, async (tx) => {
+      await tx.query(sql.endHold, [head.id, now, reason])
+    })
+    return 'again'
+  }
+
+  /**
+   * What would have run needs a (new) decision: policy has become stricter since, or the target is not what it was.
+   * @param seen the target as it is now
+   */
+  async ask(head: LaneHead, reason: string, rule: string, now: Date, seen: Comparison | null = null): Promise<'again'> {
     const move = { ...plainMove(head, now), state: 'PROPOSED', reason }
     const more = { rule, stage: 'policy' } as const
     await this.#change(head, move, now, more, (tx) =>
-      requestApproval(tx, { ...head, expires_at: head.expires_at.toISOString() }, now),
+      requestApproval(tx, { ...head, expires_at: head.expires_at.toISOString() }, now, 'ask', seen),
     )
     return 'again'
   }

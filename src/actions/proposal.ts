@@ -33,3 +33,14 @@ export interface ActionReceipt {
   readonly actionId: string | null
   readonly reason: string
 }
+
+/** How an action stands. */
+export interface ActionOutcome {
+  readonly id: string
+  readonly state: string
+  readonly reason: string | null
+  readonly remote_id: string | null
+  readonly remote_url: string | null
+  /** nothing more will come of it */
+  readonly over: boolean
+}

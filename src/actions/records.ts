@@ -5,7 +5,11 @@ import type { Queryable } from '../database/database.ts'
 import { hashId } from '../kernel/ids.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import type { Priority } from '../kernel/event.ts'
-import { topics } from '../kernel/topics.ts'
+import { agentTopic, topics } from '../kernel/topics.ts'
+import { statements } from '../database/statements.ts'
+import { finalStates } from './action-row.ts'
+
+const sql = statements(import.meta.url, './records.sql', ['retitleWait', 'wakeRun', 'markUndone', 'freeMeaning'])
 
 /** What every record of an action names. */
 export interface RecordedAction {
@@ -18,6 +22,8 @@ export interface RecordedAction {
   readonly target_system: string
   readonly target: string
   readonly codex_commit: string
+  readonly awaited: boolean
+  readonly undo_of: string | null
 }
 
 export interface ActionRecord {
@@ -40,7 +46,10 @@ export interface ActionRecord {
   }
 }
 
-/** Decision and audit entry of one thing that happened to an action, in the transaction that makes it true. */
+/**
+ * Decision and audit entry of one thing that happened to an action, in the transaction that makes it true; and what follows from it: a
+ * run that waits for it goes on, an action that it takes back is undone.
+ */
 export async function recordAction(
   tx: Queryable,
   outbox: Outbox,
@@ -62,6 +71,54 @@ export async function recordAction(
   }
   await recordDecisions(tx, [decision])
   if (record.audit) await outbox.add(tx, topics.audit, [auditMessage(auditEntry(action, record, record.audit))])
+  if (action.awaited) await tellRun(tx, outbox, action, record.outcome)
+  if (action.undo_of !== null && record.outcome === 'SUCCEEDED')
+    await markUndone(tx, outbox, action, action.undo_of, record)
+}
+
+/** The row of the run first, its message second (law 1); a run that is not suspended yet will see the outcome before it is. */
+async function tellRun(tx: Queryable, outbox: Outbox, action: RecordedAction, outcome: string): Promise<void> {
+  if (action.invocation_id === null) return
+  if (!finalStates.has(outcome)) {
+    const waits = waitStates[outcome]
+    if (waits) await tx.query(sql.retitleWait, [action.invocation_id, waits])
+    return
+  }
+  const { rows } = await tx.query<{ agent_id: string; priority: Priority }>(sql.wakeRun, [action.invocation_id])
+  const [run] = rows
+  if (!run) return
+  const { invocation_id: id } = action
+  await outbox.add(tx, agentTopic(run.agent_id), [{ id, priority: run.priority, body: { invocation_id: id } }])
+}
+
+/** What a suspended run waits for, by what has just happened to its action. */
+const waitStates: Readonly<Record<string, 'WAITING_ACTION' | 'WAITING_APPROVAL'>> = {
+  PROPOSED: 'WAITING_APPROVAL',
+  PARKED: 'WAITING_APPROVAL',
+  APPROVED: 'WAITING_ACTION',
+  READY: 'WAITING_ACTION',
+}
+
+async function markUndone(
+  tx: Queryable,
+  outbox: Outbox,
+  by: RecordedAction,
+  id: string,
+  record: ActionRecord,
+): Promise<void> {
+  const { rows } = await tx.query<RecordedAction>(sql.markUndone, [id, record.at])
+  const [original] = rows
+  if (!original) return
+  // The idea is free again: to take something back is not to forbid it.
+  await tx.query(sql.freeMeaning, [id])
+  const reason = `taken back by ${by.id}`
+  const audit = {
+    event_type: 'ACTION_UNDONE',
+    actor: 'system:actions',
+    result: 'SUCCESS',
+    payload: { by: by.id },
+  } as const
+  await recordAction(tx, outbox, original, { at: record.at, stage: 'action', outcome: 'UNDONE', reason, audit })
 }
 
 function auditEntry(
@@ -98,4 +155,9 @@ export async function announceAction(
   await outbox.add(tx, topics.actions, [
     { id: action.id, key, priority: action.priority, body: { action_id: action.id } },
   ])
+}
+
+/** As the audit trail names a person. */
+export function personOf(by: string): string {
+  return by.includes(':') ? by : `person:${by}`
 }

@@ -8,7 +8,7 @@ SELECT h.id, 'due' AS kind, greatest(
     CASE WHEN h.state IN ('READY', 'RETRY', 'AMBIGUOUS') AND b.state <> 'CLOSED' THEN b.retry_at END) AS at
 FROM (
   SELECT DISTINCT ON (connector, target) id, connector, state, lease_until, next_at, updated_at FROM guild_core.actions
-  WHERE state IN ('READY', 'EXECUTING', 'RETRY', 'AMBIGUOUS', 'PROBING')
+  WHERE state IN ('HELD', 'READY', 'EXECUTING', 'RETRY', 'AMBIGUOUS', 'PROBING')
   ORDER BY connector, target, (state IN ('EXECUTING', 'AMBIGUOUS', 'PROBING')) DESC, lane
 ) h LEFT JOIN guild_core.breakers b ON b.name = 'connector:' || h.connector
 UNION ALL
@@ -19,7 +19,7 @@ ORDER BY at LIMIT 64;
 -- name: expire
 UPDATE guild_core.actions SET state = 'EXPIRED', reason = 'its time ran out', finished_at = $2, updated_at = $2
 WHERE id = ANY($1::text[]) AND state IN ('PROPOSED', 'HELD', 'APPROVED', 'READY', 'RETRY') AND expires_at <= $2
-RETURNING id, agent_id, event_id, trace_id, invocation_id, type, target_system, target, codex_commit;
+RETURNING id, agent_id, event_id, trace_id, invocation_id, type, target_system, target, codex_commit, awaited, undo_of;
 
 -- name: expireApprovals
 UPDATE guild_core.approvals SET state = 'EXPIRED', decided_at = $2 WHERE action_id = ANY($1::text[]) AND state = 'PENDING';

@@ -36,6 +36,40 @@ export type Probe =
   | { readonly kind: 'absent' }
   | { readonly kind: 'unknown'; readonly reason: string; readonly retryAfterMs: number }
 
+/** What a call finds and what it makes of it, by names that a person understands. Only what matters to the call: else all is drift. */
+export interface Comparison {
+  readonly before: JsonObject
+  readonly after: JsonObject
+}
+
+export type Look =
+  | { readonly kind: 'seen'; readonly comparison: Comparison }
+  /** the type has nothing that is cheap to read, as what it makes is new */
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'unknown'; readonly reason: string; readonly retryAfterMs: number }
+
+/** A successful action, as its inverse needs it. */
+export interface DoneAction {
+  readonly args: JsonObject
+  readonly remoteId: string | null
+  readonly url: string | null
+  readonly remote: JsonObject | null
+  /** what the target was before it; null: not read */
+  readonly before: JsonObject | null
+  readonly rendered: RenderedRequest | null
+}
+
+export type Inverse =
+  | {
+      readonly kind: 'inverse'
+      readonly type: string
+      readonly args: JsonObject
+      /** `before` of a look, as long as nobody has touched it since */
+      readonly expected: JsonObject
+    }
+  /** it changed nothing, or too little is known of it */
+  | { readonly kind: 'none'; readonly reason: string }
+
 export interface ActionType {
   readonly type: string
   readonly description: string
@@ -47,7 +81,12 @@ export interface ActionType {
   readonly dedupeWindowMs: number
   /** a later action on the target replaces this one's effect (a label, one updated comment): then the same idea is new again */
   readonly stateful: boolean
-  readonly reversible: 'yes' | 'compensable' | 'no'
+  /** `reversible`: as if it had not been; `compensable`: taken back, though people may have read it; `permanent`: neither */
+  readonly undo: 'reversible' | 'compensable' | 'permanent'
+  /** The action that takes it back; absent on permanent ones, and on inverses. */
+  inverse?(done: DoneAction): Inverse
+  /** Taking it back needs what was there before: the target is read before the call. */
+  keepsBefore?(call: ActionCall): boolean
 }
 
 /**
@@ -56,10 +95,13 @@ export interface ActionType {
  */
 export interface Target {
   readonly system: string
+  /** what agents may propose */
   readonly types: readonly ActionType[]
   render(call: ActionCall): Promise<RenderedRequest>
   execute(call: ActionCall, signal: AbortSignal): Promise<Outcome>
   probe(call: ActionCall, sentAt: Date, signal: AbortSignal): Promise<Probe>
+  /** Reads what the call would change. */
+  look(call: ActionCall, signal: AbortSignal): Promise<Look>
   /** wait before the first probe: the system's read-after-write lag */
   readonly probeAfterMs: readonly number[]
   /** least time between two calls of `execute`, over all processes; 0: no pacing */

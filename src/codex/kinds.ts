@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { dataClasses, detectorClasses } from '../kernel/data-class.ts'
+import { durationMs } from '../kernel/duration.ts'
 import { integrities, priorities } from '../kernel/event.ts'
 
 /**
@@ -11,6 +12,12 @@ const path = z.string().regex(/^(?!\/)(?!.*\.\.)[\w./-]+$/, 'a path inside the C
 const cel = z.string().min(1).max(2_000).describe('CEL over event, payload, metadata (and context in rules)')
 const semverRange = z.string().min(1).max(100)
 export const duration = z.string().regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 500ms, 15s, 5m, 24h, 30d')
+/** A held action keeps its place in its lane, so what comes after it waits as long. */
+const hold = duration.refine((text) => durationMs(text) <= 24 * 3_600_000, 'at most 24h')
+const holdMin = z
+  .record(z.string(), hold)
+  .default({})
+  .describe('least hold per action type, or `*`; the longest of grant, chapter and policies holds')
 const tokens = z.int().min(1).max(1_000_000_000_000)
 const usd = z.number().min(0).max(10_000_000)
 const priority = z.enum(priorities)
@@ -87,7 +94,12 @@ export const actionGrant = z.strictObject({
   autonomy: z.int().min(0).max(3).default(0).describe('0 recommend only, 1 ask, 2 act and tell, 3 act silently'),
   max: z.int().min(0).max(100).default(1).describe('per run'),
   targets: z.array(z.string().min(1)).default(['*']).describe('globs over the target, e.g. octo/shop#*'),
-  expires: duration.default('24h'),
+  expires: duration.default('24h').describe('from the end of the hold'),
+  hold: hold.optional().describe('waits so long on the desk before it is carried out; a person may stop or edit it'),
+  await: z
+    .boolean()
+    .default(false)
+    .describe('the run is put down until the action is over, and the model is told what came of it'),
   when: cel.optional(),
 })
 
@@ -207,6 +219,7 @@ export const chapter = z.strictObject({
       .record(z.string(), z.int().min(0).max(3))
       .default({})
       .describe('per action type; the stricter of chapter and agent holds'),
+    holdMin,
   }),
 })
 
@@ -285,6 +298,7 @@ export const policy = z.strictObject({
       .describe('what is in force from 75, 90 and 95 % of a budget of organisation, chapter or agent on'),
     inputBound: z.enum(['strict', 'p99']).optional().describe('of every agent that names none; default strict'),
     autonomyMax: z.record(z.string(), z.int().min(0).max(3)).default({}).describe('org-wide ceiling per action type'),
+    holdMin,
     deny: z
       .array(z.strictObject({ name, action: z.string(), when: cel.optional(), reason: z.string() }))
       .default([])

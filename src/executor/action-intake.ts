@@ -35,6 +35,17 @@ export interface ActionReceipt {
   readonly reason: string
 }
 
+/** How an action stands. */
+export interface ActionOutcome {
+  readonly id: string
+  readonly state: string
+  readonly reason: string | null
+  readonly remote_id: string | null
+  readonly remote_url: string | null
+  /** nothing more will come of it */
+  readonly over: boolean
+}
+
 /** What the executor needs of whoever owns the actions table (law 3: agents propose, the action executor writes). */
 export interface ActionIntake {
   /** What the model sees as a tool; null: no target knows the type. */
@@ -44,4 +55,9 @@ export interface ActionIntake {
    * Bad arguments or a refusal are a `denied` receipt with the reason, never an exception.
    */
   propose(tx: Queryable, proposal: ActionProposal): Promise<ActionReceipt>
+  /**
+   * How awaited actions stand, locked until `tx` ends: an action that ends later finds the run suspended and wakes it with a message to
+   * its agent's topic. What is not known is left out.
+   */
+  outcomes(tx: Queryable, ids: readonly string[]): Promise<readonly ActionOutcome[]>
 }

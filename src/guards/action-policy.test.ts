@@ -94,7 +94,15 @@ function base(): ActionPolicyInput {
 }
 
 function grant(change: object): NonNullable<ActionPolicyInput['grant']> {
-  return { type: 'GITHUB_COMMENT', autonomy: 2, max: 1, targets: ['octo/shop#*'], expires: '24h', ...change }
+  return {
+    type: 'GITHUB_COMMENT',
+    autonomy: 2,
+    max: 1,
+    targets: ['octo/shop#*'],
+    expires: '24h',
+    await: false,
+    ...change,
+  }
 }
 
 function sentinel(): CompiledAgent {

@@ -1,5 +1,6 @@
 import type { ActionGrant, ChapterFile, PolicyFile } from '../codex/kinds.ts'
 import type { CompiledAgent, CompiledDenial } from '../codex/snapshot.ts'
+import { durationMs } from '../kernel/duration.ts'
 import type { Integrity } from '../kernel/event.ts'
 import { targetMatches } from './target-glob.ts'
 
@@ -32,6 +33,8 @@ export interface ActionVerdict {
   readonly reason: string
   /** true: rendered and recorded, never sent */
   readonly shadow: boolean
+  /** it waits so long on the desk first, where a person may stop it; 0 unless `run` */
+  readonly holdMs: number
 }
 
 /**
@@ -56,8 +59,17 @@ export function actionPolicy(input: ActionPolicyInput): ActionVerdict {
     return refuse(place, `this run has used all ${grant.max} of its ${input.type}`, shadow)
 
   const least = leastAutonomy(grant.autonomy, place, input)
-  if (least.autonomy <= 0) return { verdict: 'recommend', shadow, ...least, reason: `recommend only: ${least.reason}` }
-  return { verdict: least.autonomy === 1 ? 'ask' : 'run', shadow, ...least }
+  if (least.autonomy <= 0)
+    return { verdict: 'recommend', shadow, holdMs: 0, ...least, reason: `recommend only: ${least.reason}` }
+  if (least.autonomy === 1) return { verdict: 'ask', shadow, holdMs: 0, ...least }
+  return { verdict: 'run', shadow, holdMs: longestHold(grant, input), ...least }
+}
+
+/** Whoever wants the longest hold gets it. */
+function longestHold(grant: ActionGrant, input: ActionPolicyInput): number {
+  const files = [...(input.chapter ? [input.chapter] : []), ...input.policies]
+  const wanted = files.flatMap(({ spec }) => [spec.holdMin[input.type], spec.holdMin['*']])
+  return Math.max(0, ...[grant.hold, ...wanted].map((hold) => (hold === undefined ? 0 : durationMs(hold))))
 }
 
 interface Autonomy {
@@ -88,7 +100,10 @@ function leastAutonomy(granted: number, place: string, input: ActionPolicyInput)
   return ceilings.reduce((least, next) => (next.autonomy < least.autonomy ? next : least))
 }
 
-function deniedBy(input: ActionPolicyInput): { rule: string; reason: string } | null {
+/** The first `deny` rule of the Codex that holds; one that cannot be evaluated holds. */
+export function deniedBy(
+  input: Pick<ActionPolicyInput, 'denials' | 'type' | 'facts'>,
+): { rule: string; reason: string } | null {
   for (const denial of input.denials) {
     if (denial.action !== '*' && denial.action !== input.type) continue
     const rule = `${denial.place.file}#${denial.name}`
@@ -110,5 +125,5 @@ function whenUnmet(grant: ActionGrant, input: ActionPolicyInput): string | null 
 }
 
 function refuse(rule: string, reason: string, shadow: boolean): ActionVerdict {
-  return { verdict: 'deny', autonomy: 0, rule, reason, shadow }
+  return { verdict: 'deny', autonomy: 0, rule, reason, shadow, holdMs: 0 }
 }

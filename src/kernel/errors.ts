@@ -292,6 +292,12 @@ export const errorCatalogue = {
     'the action {id} is {state}, which allows no {verb}',
     'Reload it; somebody or something was faster.',
   ),
+  GUILD_ACTION_PERMANENT: row(
+    409,
+    false,
+    'the action {id} ({type}) cannot be taken back: {why}',
+    'Mend it at the target by hand. docs/actions.md says which types have an inverse.',
+  ),
   GUILD_APPROVAL_FOUR_EYES: row(
     403,
     false,

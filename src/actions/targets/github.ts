@@ -1,13 +1,13 @@
 import type { Clock } from '../../kernel/clock.ts'
 import { GuildError } from '../../kernel/errors.ts'
 import type { Secret } from '../../kernel/secret.ts'
-import type { ActionCall, ActionType, Outcome, Probe, RenderedRequest, Target } from '../target.ts'
+import type { ActionCall, ActionType, Look, Outcome, Probe, RenderedRequest, Target } from '../target.ts'
 import type { GithubAction } from './github/action.ts'
-import { githubCheckRun } from './github/check-run.ts'
+import { githubCheckRun, githubCheckRunUndo } from './github/check-run.ts'
 import { GithubClient } from './github/client.ts'
-import { githubComment } from './github/comment.ts'
-import { githubIssue } from './github/issue.ts'
-import { githubLabel } from './github/label.ts'
+import { githubComment, githubCommentUndo } from './github/comment.ts'
+import { githubIssue, githubIssueUndo } from './github/issue.ts'
+import { githubLabel, githubLabelUndo } from './github/label.ts'
 import { githubReview } from './github/review.ts'
 
 export interface GithubTargetOptions {
@@ -27,9 +27,14 @@ export interface GithubTargetOptions {
 }
 
 const actions: readonly GithubAction[] = [githubComment, githubReview, githubLabel, githubCheckRun, githubIssue]
+/** What takes the others back: people ask for it, no manifest can grant it. */
+const inverses: readonly GithubAction[] = [githubCommentUndo, githubLabelUndo, githubCheckRunUndo, githubIssueUndo]
 
 /** What agents may propose, also where no token is configured. */
 export const githubActionTypes: readonly ActionType[] = actions.map((action) => action.type)
+
+/** What takes them back. */
+export const githubInverses: readonly ActionType[] = inverses.map((action) => action.type)
 
 /** GitHub as a target (edges 3.1–3.3). One per connector. */
 export class GithubTarget implements Target {
@@ -56,10 +61,15 @@ export class GithubTarget implements Target {
   async probe(call: ActionCall, sentAt: Date, signal: AbortSignal): Promise<Probe> {
     return actionOf(call).probe(this.#client, call, sentAt, signal)
   }
+
+  async look(call: ActionCall, signal: AbortSignal): Promise<Look> {
+    const action = actionOf(call)
+    return action.look ? action.look(this.#client, call, signal) : { kind: 'nothing' }
+  }
 }
 
 function actionOf(call: ActionCall): GithubAction {
-  const action = actions.find(({ type }) => type.type === call.type)
+  const action = [...actions, ...inverses].find(({ type }) => type.type === call.type)
   if (!action) throw new GuildError('GUILD_ACTION_INVALID', { type: call.type, why: 'GitHub knows no such action' })
   return action
 }

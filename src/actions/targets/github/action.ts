@@ -1,4 +1,6 @@
-import type { ActionCall, ActionType, Outcome, Probe } from '../../target.ts'
+import { canonicalHash } from '../../../kernel/canonical.ts'
+import type { JsonObject } from '../../../kernel/json.ts'
+import type { ActionCall, ActionType, Look, Outcome, Probe } from '../../target.ts'
 import { type Found, type GithubClient, type GithubReply, type GithubRequest, textAt } from './client.ts'
 
 /** One action type of GitHub: one file each. */
@@ -8,6 +10,8 @@ export interface GithubAction {
   render(call: ActionCall): GithubRequest
   execute(github: GithubClient, call: ActionCall, signal: AbortSignal): Promise<Outcome>
   probe(github: GithubClient, call: ActionCall, sentAt: Date, signal: AbortSignal): Promise<Probe>
+  /** absent: nothing to compare */
+  look?(github: GithubClient, call: ActionCall, signal: AbortSignal): Promise<Look>
 }
 
 /** Clocks differ: what we sent at 12:00:00 may be listed as created at 11:59. */
@@ -27,6 +31,34 @@ export function outcomeOf(reply: GithubReply): Outcome {
     ...remote(id, reply.data),
     ...(reply.movedTo && { detail: { ...remote(id, reply.data).detail, movedTo: reply.movedTo } }),
   }
+}
+
+/** What is to be compared of one answer; `gone` when there is nothing any more. */
+export function lookOf(
+  reply: GithubReply,
+  compare: (data: unknown) => { readonly before: JsonObject; readonly after: JsonObject },
+): Look {
+  if (reply.kind === 'ok') return { kind: 'seen', comparison: compare(reply.data) }
+  if (reply.status === 404 || reply.status === 410) return { kind: 'seen', comparison: compare(null) }
+  const { failure } = reply
+  return {
+    kind: 'unknown',
+    reason: failure.reason,
+    retryAfterMs: failure.kind === 'not-done' ? failure.retryAfterMs : 0,
+  }
+}
+
+/** Of a call whose effect can be read: is it there? */
+export function probeByLook(look: Look, found: Extract<Outcome, { kind: 'done' }>): Probe {
+  if (look.kind === 'unknown') return { kind: 'unknown', reason: look.reason, retryAfterMs: look.retryAfterMs }
+  if (look.kind === 'nothing') return { kind: 'unknown', reason: 'there is nothing to look at', retryAfterMs: 0 }
+  const { before, after } = look.comparison
+  return canonicalHash(before) === canonicalHash(after) ? { ...found, kind: 'found' } : { kind: 'absent' }
+}
+
+/** GitHub stores line ends as CRLF and trims the end. */
+export function plainWords(body: string): string {
+  return body.replaceAll('\r\n', '\n').trimEnd()
 }
 
 export function remote(remoteId: string, item: unknown) {
@@ -75,8 +107,6 @@ function isOurs(item: unknown, sentBody: string, mark: string, login: string | n
   return textAt(item, 'user', 'login')?.toLowerCase() === login.toLowerCase()
 }
 
-/** GitHub may store line ends as CRLF and trims the end. */
 function sameBody(a: string, b: string): boolean {
-  const plain = (body: string) => body.replaceAll('\r\n', '\n').trimEnd()
-  return plain(a) === plain(b)
+  return plainWords(a) === plainWords(b)
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { ActionCall, Outcome } from '../../target.ts'
+import type { JsonObject } from '../../../kernel/json.ts'
+import type { ActionCall, DoneAction, Inverse, Outcome } from '../../target.ts'
 import type { GithubAction } from './action.ts'
 import { type GithubClient, type GithubRequest, textAt } from './client.ts'
 import { issueNumber, repo, text } from './text.ts'
@@ -23,7 +24,9 @@ export const githubLabel: GithubAction = {
     },
     dedupeWindowMs: 24 * 3_600_000,
     stateful: true,
-    reversible: 'yes',
+    undo: 'reversible',
+    inverse,
+    keepsBefore: () => true,
   },
   render: (call) => requests(args.parse(call.args))[0] ?? { method: 'GET', path: path(args.parse(call.args)) },
   async execute(github, call, signal) {
@@ -46,6 +49,54 @@ export const githubLabel: GithubAction = {
       !names(value.remove).some((name) => have.names.has(name))
     return applied ? { ...done(value), kind: 'found' } : { kind: 'absent' }
   },
+  async look(github, call, signal) {
+    const have = await current(github, call, signal)
+    if (have.kind === 'failed') return { ...have, kind: 'unknown' }
+    const { add, remove } = args.parse(call.args)
+    const before = names([...add, ...remove]).map((name) => [`label ${name}`, have.names.has(name)])
+    const after = [
+      ...names(add).map((name) => [`label ${name}`, true]),
+      ...names(remove).map((name) => [`label ${name}`, false]),
+    ]
+    return {
+      kind: 'seen',
+      comparison: { before: Object.fromEntries(before) as JsonObject, after: Object.fromEntries(after) as JsonObject },
+    }
+  },
+}
+
+/** Takes back only what the action itself has changed: a label that was there before stays. */
+export const githubLabelUndo: GithubAction = {
+  ...githubLabel,
+  type: {
+    type: 'GITHUB_LABEL_UNDO',
+    description: 'Take back what labels an action has added or removed.',
+    args,
+    target: (value) => githubLabel.type.target(value),
+    meaning: () => null,
+    dedupeWindowMs: 0,
+    stateful: false,
+    undo: 'permanent',
+  },
+}
+
+function inverse({ args: given, before }: DoneAction): Inverse {
+  if (before === null) return { kind: 'none', reason: 'it is not known which labels were there before' }
+  const { repo: name, number, add, remove } = args.parse(given)
+  const was = (label: string) => before[`label ${label.toLowerCase()}`] === true
+  const added = add.filter((label) => !was(label))
+  const removed = remove.filter((label) => was(label))
+  if (added.length + removed.length === 0) return { kind: 'none', reason: 'it changed no label' }
+  const expected = [
+    ...names(added).map((one) => [`label ${one}`, true]),
+    ...names(removed).map((one) => [`label ${one}`, false]),
+  ]
+  return {
+    kind: 'inverse',
+    type: 'GITHUB_LABEL_UNDO',
+    args: { repo: name, number, add: removed, remove: added },
+    expected: Object.fromEntries(expected) as JsonObject,
+  }
 }
 
 /** One POST for all that is added, one DELETE for each that is removed: GitHub has no call for both. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { ActionCall } from '../../target.ts'
-import { type GithubAction, outcomeOf, probeByMark } from './action.ts'
+import { type GithubAction, lookOf, outcomeOf, probeByMark } from './action.ts'
+import { textAt } from './client.ts'
 import { bodyCharactersMax, issueNumber, markedBody, repo, text } from './text.ts'
 
 const args = z.strictObject({
@@ -22,7 +23,8 @@ export const githubReview: GithubAction = {
     },
     dedupeWindowMs: 24 * 3_600_000,
     stateful: true,
-    reversible: 'no',
+    // A review can be dismissed, but it has been read and has counted; GitHub keeps it for ever.
+    undo: 'permanent',
   },
   render: (call) => {
     const { event } = args.parse(call.args)
@@ -33,6 +35,15 @@ export const githubReview: GithubAction = {
   },
   async probe(github, call, _sentAt, signal) {
     return probeByMark(github, () => path(call), { body: bodyOf(call), mark: call.marker }, signal)
+  },
+  /** A verdict is about one head: what was pushed since has not been reviewed. */
+  async look(github, call, signal) {
+    const { repo: name, number, event } = args.parse(call.args)
+    const reply = await github.send({ method: 'GET', path: `/repos/${name}/pulls/${number}` }, signal)
+    return lookOf(reply, (pull) => {
+      const now = { state: textAt(pull, 'state'), head: textAt(pull, 'head', 'sha') }
+      return { before: { ...now, review: null }, after: { ...now, review: event } }
+    })
   },
 }
 

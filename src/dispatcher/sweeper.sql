@@ -6,7 +6,9 @@ UPDATE guild_core.invocations i
 SET republished_at = $1, republished = i.republished + 1
 FROM (
   SELECT id FROM guild_core.invocations
-  WHERE state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE')
+  -- Suspended runs are due when they may wait no longer.
+  WHERE (state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE')
+      OR (state IN ('WAITING_ACTION', 'WAITING_APPROVAL') AND not_before IS NOT NULL))
     AND greatest(queued_at, not_before, lease_until) < $1::timestamptz - interval '15 seconds'
     AND (republished_at IS NULL
       OR republished_at <= $1::timestamptz

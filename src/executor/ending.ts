@@ -36,6 +36,8 @@ export type Halt =
   | { readonly kind: 'end'; readonly ending: Ending }
   /** The run lets go of its lease and is tried again; `ending` if it has waited as long as it may. */
   | { readonly kind: 'wait'; readonly delayMs: number; readonly reason: string; readonly ending: Ending }
+  /** The run has let go of its lease already; whatever it waits for wakes it. */
+  | { readonly kind: 'suspended'; readonly state: 'WAITING_ACTION' | 'WAITING_APPROVAL' }
 
 export function failed(reason: EndReason, detail: string): Ending {
   return { state: 'FAILED', reason, detail, summary: `The run failed: ${detail}`, output: null }

@@ -5,6 +5,8 @@ import { isGuildError, reasonOf } from '../kernel/errors.ts'
 import { sha256 } from '../kernel/ids.ts'
 import type { LlmToolCall } from '../llm/llm.ts'
 import type { CompiledAgent } from '../codex/snapshot.ts'
+import { awaitActions, awaitedSteps } from './await-actions.ts'
+import type { Halt } from './ending.ts'
 import type { Journal } from './journal.ts'
 import { type CallTrace, repetitionNotice, repetitions } from './loops.ts'
 import { parallel } from './parallel.ts'
@@ -29,12 +31,17 @@ interface PendingCall {
  * 4. Execute tool calls: reads at once, in parallel, each journaled; writes become actions (`publish-actions.ts`). Whatever the model
  * asks for gets an answer in text, also what does not exist, is not allowed or was asked before. All of one answer in one write.
  */
-export async function executeTools(run: Run, turn: Turn): Promise<void> {
+export async function executeTools(run: Run, turn: Turn): Promise<Halt | null> {
   const { journal, agent } = run
   const { allow, actions } = agent.manifest.spec.tools
   const pending = turn.response.toolCalls.flatMap((call, index): readonly PendingCall[] =>
     turn.results[index] ? [] : [{ seq: turn.step.seq + 1 + index, index, call }],
   )
+  const waitedFor = awaitedSteps(
+    run,
+    pending.map(({ seq }) => seq),
+  )
+  if (waitedFor.length > 0) return awaitActions(run, waitedFor)
   const left = agent.manifest.spec.limits.maxToolCalls - spentBy(run).toolCalls
   const answered: Step[] = []
   const reads: (PendingCall & { readonly allowed: AllowedRead })[] = []
@@ -57,6 +64,7 @@ export async function executeTools(run: Run, turn: Turn): Promise<void> {
   const steps = [...answered, ...results]
   if (proposals.length > 0) await publishActions(run, turn, proposals, steps)
   else await journal.write({ steps, row: { tool_calls: steps.length } })
+  return null
 }
 
 /** Every tool call of the run as the loop detectors see it. */

@@ -54,6 +54,7 @@ async function attempt(
   const claim = await claimInvocation({ ...deps, leaseMs }, id)
   switch (claim.kind) {
     case 'over':
+    case 'suspended':
       return null
     case 'later':
       return {
@@ -85,7 +86,7 @@ async function own(
     // Its owners died there, again and again, without a chance to say so.
     if (failures >= poisonAttempts) return await bury(deps, journal, event, 'its worker died each time')
     const result = await runInvocation(deps, journal, event, AbortSignal.any([signal, lease.lost]))
-    return result.kind === 'finished' ? null : later(result.reason, result.delayMs)
+    return result.kind === 'waiting' ? later(result.reason, result.delayMs) : null
   } catch (error) {
     if (lease.lost.aborted || isGuildError(error, 'GUILD_LEASE_LOST'))
       return later('another worker has taken over', leaseMs)

@@ -39,11 +39,15 @@ export type Claim =
   | { readonly kind: 'claimed'; readonly journal: Journal; readonly event: GuildEvent }
   /** COMPLETED, STOPPED, FAILED, DEAD: nothing is left to do */
   | { readonly kind: 'over'; readonly state: string }
+  /** WAITING_ACTION, WAITING_APPROVAL: whatever ends what it waits for, or ends the wait, sends a message of its own */
+  | { readonly kind: 'suspended' }
   /** leased by a live worker, or not due yet */
   | { readonly kind: 'later'; readonly state: string; readonly waitMs: number }
   | { readonly kind: 'unknown' }
 
 const final: ReadonlySet<string> = new Set(['COMPLETED', 'STOPPED', 'FAILED', 'DEAD'])
+
+const suspended: ReadonlySet<string> = new Set(['WAITING_ACTION', 'WAITING_APPROVAL'])
 
 export interface ClaimDeps {
   readonly database: Database
@@ -89,6 +93,7 @@ async function look(database: Database, id: string): Promise<Claim> {
   const [found] = rows
   if (!found) return { kind: 'unknown' }
   if (final.has(found.state)) return { kind: 'over', state: found.state }
+  if (suspended.has(found.state)) return { kind: 'suspended' }
   return { kind: 'later', state: found.state, waitMs: found.wait_ms ?? 0 }
 }
 

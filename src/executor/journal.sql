@@ -13,7 +13,7 @@ SET state = 'RUNNING', lease_owner = $2, lease_epoch = i.lease_epoch + 1, attemp
 FROM (
   SELECT coalesce(max(seq) FILTER (WHERE status = 'DONE'), -1) + 1 AS next_seq FROM guild_core.run_steps WHERE invocation_id = $1
 ) AS p
-WHERE i.id = $1 AND i.state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE')
+WHERE i.id = $1 AND i.state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE', 'WAITING_ACTION', 'WAITING_APPROVAL')
   AND (i.lease_until IS NULL OR i.lease_until <= now()) AND (i.not_before IS NULL OR i.not_before <= now())
 RETURNING i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i.trace_id, i.causal_root, i.causal_depth,
   i.codex_commit, i.rule, i.priority, i.lease_epoch, i.attempts, i.failing_seq, i.failures, i.queued_at, i.active_ms, i.waited_ms,
@@ -49,7 +49,7 @@ WITH own AS (
       active_ms = i.active_ms
         + CASE WHEN c.state IS NULL THEN 0 ELSE coalesce(extract(epoch FROM now() - i.running_since) * 1000, 0) END::bigint,
       not_before = now() + c.wait_ms * interval '1 millisecond',
-      waiting_since = CASE WHEN c.state = 'WAITING_RATE' THEN now() END,
+      waiting_since = CASE WHEN c.state LIKE 'WAITING%' THEN now() END,
       failing_seq = CASE WHEN c.failures IS NULL THEN i.failing_seq ELSE c.failing_seq END,
       failures = coalesce(c.failures, i.failures),
       finished_at = CASE WHEN c.state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD') THEN now() END

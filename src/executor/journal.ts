@@ -22,7 +22,8 @@ export interface RowChange {
   /** what answered last */
   readonly provider?: string
   readonly model?: string
-  readonly state?: 'WAITING_RATE' | 'ADMITTED' | 'COMPLETED' | 'STOPPED' | 'FAILED' | 'DEAD'
+  readonly state?:
+    'WAITING_RATE' | 'WAITING_ACTION' | 'WAITING_APPROVAL' | 'ADMITTED' | 'COMPLETED' | 'STOPPED' | 'FAILED' | 'DEAD'
   readonly reason?: string | null
   readonly detail?: string | null
   readonly summary?: string

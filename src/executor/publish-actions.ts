@@ -37,7 +37,7 @@ export async function publishActions(
   await journal.transact(async (tx) => {
     const steps: Step[] = []
     for (const { seq, index, call, grant } of calls) {
-      const used = [...journal.done, ...steps].filter(
+      const used = [...journal.all, ...steps].filter(
         (step) => step.kind === 'action' && step.name === grant.type && read.tool(step).accepted,
       )
       const receipt = await deps.intake.propose(tx, {
@@ -52,7 +52,7 @@ export async function publishActions(
         model: turn.response.model,
         at: deps.clock.now(),
       })
-      steps.push(actionStep(run, seq, call, receipt))
+      steps.push(actionStep(run, seq, call, grant.await, receipt))
     }
     const actions = steps.filter((step) => read.tool(step).accepted).length
     return { steps: [...others, ...steps], row: { tool_calls: others.length + steps.length, actions } }
@@ -73,7 +73,7 @@ function origin({ journal, event, agent, snapshot, chapter }: Run) {
   }
 }
 
-function actionStep({ journal }: Run, seq: number, call: LlmToolCall, receipt: ActionReceipt): Step {
+function actionStep({ journal }: Run, seq: number, call: LlmToolCall, waits: boolean, receipt: ActionReceipt): Step {
   const { status, actionId, reason } = receipt
   const text = JSON.stringify({ status, ...(actionId !== null && { action_id: actionId }), reason })
   const refusedBy = status === 'denied' ? `denied ${call.name}: ${reason}`.slice(0, 120) : null
@@ -94,7 +94,8 @@ function actionStep({ journal }: Run, seq: number, call: LlmToolCall, receipt: A
     attempt: journal.nextAttempt(seq),
     kind: 'action',
     name: call.name,
-    status: 'DONE',
+    // What the model waits for is answered by its outcome (`await-actions.ts`).
+    status: waits && response.accepted ? 'INTENT' : 'DONE',
     request: { type: call.name, args },
     request_hash: canonicalHash({ name: call.name, args }),
     response: storable(response),

@@ -23,6 +23,8 @@ const turnsMax = 200
 
 export type RunResult =
   | { readonly kind: 'finished' }
+  /** The lease is given back; a message will come when what it waits for is over. */
+  | { readonly kind: 'suspended' }
   /** The lease is given back; the run is to be claimed again after this. */
   | { readonly kind: 'waiting'; readonly delayMs: number; readonly reason: string }
 
@@ -67,7 +69,8 @@ async function converse(run: Run): Promise<Halt> {
     if (last) {
       if (last.response.stop === 'refusal') return { kind: 'end', ending: refused(last.response.text) }
       if (last.results.includes(null)) {
-        await executeTools(run, last)
+        const suspended = await executeTools(run, last)
+        if (suspended) return suspended
         continue
       }
       if (last.response.toolCalls.length === 0) return { kind: 'end', ending: endingOf(run, last) }
@@ -186,6 +189,7 @@ async function halt(
       return { kind: 'waiting', delayMs, reason }
     }
   }
+  if (stop.kind === 'suspended') return stop
   await finish(deps, journal, event, agent, stop.ending)
   return { kind: 'finished' }
 }

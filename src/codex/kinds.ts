@@ -363,6 +363,10 @@ export const provider = z.strictObject({
       .regex(/^[A-Z][A-Z0-9_]*$/)
       .optional()
       .describe('name of the environment variable with the key'),
+    structuredOutput: z
+      .boolean()
+      .optional()
+      .describe('answers may have a JSON format beside tools; default: only at the vendor’s own address'),
     models: z
       .array(
         z.strictObject({

@@ -193,7 +193,8 @@ async function prepare(
     request_hash: canonicalHash({ provider, model, ...sent }),
     started_at: journal.at,
   })
-  return { request: { provider, model, ...sent, facts }, meant, intent }
+  const cacheKey = `${agent.id}@${agent.manifest.metadata.version}`
+  return { request: { provider, model, cacheKey, ...sent, facts }, meant, intent }
 }
 
 /** The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. */

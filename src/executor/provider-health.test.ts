@@ -1,4 +1,13 @@
-// Mutations (each made by hand, seen to fail, put back): see the notes at the tests.
+// Mutations (each made by hand, seen to fail, put back):
+// - provider-health.sql, startTrial without its `retry_at` condition: 'lets one call of one process try' (two trials)
+// - provider-health.sql, lockBreaker that returns no row on conflict: 'counts failures that happen at the same moment', and five others
+// - provider-health.ts, the age check of `#refresh`: 'costs a sound provider one statement a second' (20)
+// - provider-health.ts, `pauseMsMax`: 'and no longer than an hour'
+// - provider-health.ts, `endTrial` in `leave`: 'gives a trial that was not made … to another call'
+// - provider-health.ts, the `wait` branch of `enter`: the same (null instead of a block)
+// - call-model.ts, `waitFor` for a pick that waits: 'without another model waits for the trial', 'whose rate is limited'
+// - call-model.ts, `health.succeeded` with the answer: 'and so brings the provider back'
+// - call-model.ts, `health.succeeded` in noteHealth: 'that is refused or too long says nothing against its provider'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openTestDatabase } from '../../test/database.ts'
 import { Bench, MortalDatabase } from '../../test/executor-bench.ts'
@@ -82,8 +91,10 @@ describe('the breaker of a provider', () => {
     expect(await one.enter('acme')).toBeNull()
     await one.blocked(['acme'])
     await one.leave('acme')
-    await other.blocked(['acme'])
+    expect((await other.blocked(['acme'])).size).toBe(0)
     expect(await other.enter('acme')).toBeNull()
+    await one.blocked(['acme'])
+    expect(await one.enter('acme')).toMatchObject({ open: true })
     later(200_001)
     expect((await one.blocked(['acme'])).size).toBe(0)
     expect(await one.enter('acme')).toBeNull()

@@ -71,7 +71,11 @@ export class ProviderHealth {
     const name = this.#name(provider)
     const known = this.#known.get(name)
     const now = this.#clock.now()
-    if (free(provider) || !known || admission(known.breaker, now).kind !== 'trial') return null
+    if (free(provider) || !known) return null
+    const admitted = admission(known.breaker, now)
+    // Another call has been let in since `blocked` was asked.
+    if (admitted.kind === 'wait') return blockOf(provider, known, now)
+    if (admitted.kind === 'go') return null
     const until = new Date(now.getTime() + trialMs)
     const { count } = await this.#database.query(sql.startTrial, [name, now, until])
     this.forget()

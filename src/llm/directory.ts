@@ -94,7 +94,8 @@ function reach({ metadata, spec }: ProviderFile, { settings, variable }: ModelDi
     if (!baseUrl || (!url && !key)) {
       return { endpoint: null, needs: spec.key ? `${spec.key} or ${urlName}` : urlName }
     }
-    return { endpoint: { api: spec.api, baseUrl: withVersion(baseUrl, 'bare'), key } }
+    const nativeOutput = spec.structuredOutput ?? false
+    return { endpoint: { api: spec.api, baseUrl: withVersion(baseUrl, 'bare'), nativeOutput, key } }
   }
   const vendor = vendors[spec.api]
   const keyName = spec.key ?? vendor.keyName
@@ -104,7 +105,9 @@ function reach({ metadata, spec }: ProviderFile, { settings, variable }: ModelDi
   const override = own ? undefined : settings[vendor.url]
   if (!key && !override) return { endpoint: null, needs: own ? keyName : `${keyName} or ${vendor.urlName}` }
   const baseUrl = withVersion(override ?? spec.baseUrl ?? vendor.baseUrl, vendor.version)
-  return { endpoint: { api: spec.api === 'openai' ? openaiApi(baseUrl) : spec.api, baseUrl, key } }
+  const api = spec.api === 'openai' ? openaiApi(baseUrl) : spec.api
+  const nativeOutput = spec.structuredOutput ?? isVendor(baseUrl)
+  return { endpoint: { api, baseUrl, nativeOutput, key } }
 }
 
 /**
@@ -112,7 +115,12 @@ function reach({ metadata, spec }: ProviderFile, { settings, variable }: ModelDi
  * https://github.com/openai/openai-openapi/issues/541
  */
 function openaiApi(baseUrl: string): LlmEndpoint['api'] {
-  return /(^|\.)api\.openai\.com$/.test(new URL(baseUrl).hostname) ? 'openai-responses' : 'openai'
+  return isVendor(baseUrl) ? 'openai-responses' : 'openai'
+}
+
+/** The vendor itself, not a gateway that speaks like it. */
+function isVendor(baseUrl: string): boolean {
+  return /(^|\.)api\.(openai|anthropic)\.com$/.test(new URL(baseUrl).hostname)
 }
 
 const vendors = {

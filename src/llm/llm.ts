@@ -46,6 +46,8 @@ export interface LlmRequest {
   readonly temperature: number
   /** JSON Schema of the final answer */
   readonly output: object | null
+  /** the same for all runs that share the prefix, agent and version: helps a vendor find it in its cache */
+  readonly cacheKey?: string
   /** For `rules`: what conditions and templates read. Never sent to a vendor. */
   readonly facts: {
     readonly event: unknown

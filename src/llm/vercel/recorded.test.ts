@@ -168,7 +168,7 @@ it('counts nothing for an overload before the stream', async () => {
 async function call(url: string, api: LlmEndpoint['api']): Promise<{ outcome: unknown; reports: Partial<LlmUsage>[] }> {
   const reports: Partial<LlmUsage>[] = []
   const llm = vercelLlm({
-    endpoint: () => ({ api, baseUrl: `${url}/v1`, key: new Secret('test-key-0123456789') }),
+    endpoint: () => ({ api, baseUrl: `${url}/v1`, nativeOutput: true, key: new Secret('test-key-0123456789') }),
     idleMs: 5_000,
   })
   const outcome: unknown = await llm

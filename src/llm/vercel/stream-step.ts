@@ -1,15 +1,18 @@
 import { jsonSchema, Output, streamText, tool } from 'ai'
-import type { FinishReason, ProviderMetadata, SystemModelMessage, TextStreamPart, ToolSet } from 'ai'
+import type { FinishReason, ModelMessage, ProviderMetadata, SystemModelMessage, TextStreamPart, ToolSet } from 'ai'
 import type { LlmEndpoint } from '../endpoint.ts'
 import type { LlmAnswer, LlmRequest, LlmTool, LlmToolCall, LlmUsage } from '../llm.ts'
 import { StreamTruncated } from './failure.ts'
 import { knownEvents } from './known-events.ts'
 import { languageModel } from './language-model.ts'
+import { type OutputMode, outputMode } from './structured-output.ts'
 import { opaqueOf, sdkMessages } from './transcript.ts'
 import type { AnswerPart } from './transcript.ts'
 import { startedUsage, usageOf } from './usage.ts'
 import { watchedFetch } from './watched-fetch.ts'
 import type { Watchdog } from './watchdog.ts'
+
+const breakpoint = { anthropic: { cacheControl: { type: 'ephemeral' } } }
 
 // The SDK would print its opinions on parameters of ours on the console.
 globalThis.AI_SDK_LOG_WARNINGS = false
@@ -23,17 +26,20 @@ export interface StreamStep {
 
 /** One streamed call, read to its end. Rejects with whatever the SDK throws, or with StreamTruncated. */
 export async function streamStep({ request, endpoint, watchdog, onUsage }: StreamStep): Promise<LlmAnswer> {
-  const native = request.output !== null && request.tools.length === 0
+  const mode = outputMode(endpoint, request)
+  // Another call of the run follows, most likely: its prefix is everything up to here.
+  const growing = endpoint.api === 'anthropic' && request.tools.length > 0
+  const messages = sdkMessages(request.messages, endpoint.api)
   const result = streamText({
     model: languageModel(
       endpoint,
       request.model,
       watchedFetch(() => watchdog.alive(), endpoint.api === 'anthropic' ? knownEvents : null),
     ),
-    instructions: instructions(request),
-    messages: sdkMessages(request.messages, endpoint.api),
+    instructions: instructions(request, mode),
+    messages: growing ? withBreakpoint(messages) : messages,
     tools: toolSet(request.tools),
-    ...(native && { output: Output.object({ schema: jsonSchema(request.output) }) }),
+    ...((mode === 'strict' || mode === 'loose') && { output: Output.object({ schema: jsonSchema(request.output) }) }),
     maxOutputTokens: request.maxOutputTokens,
     temperature: request.temperature,
     maxRetries: 0,
@@ -42,8 +48,17 @@ export async function streamStep({ request, endpoint, watchdog, onUsage }: Strea
     providerOptions: {
       // Schemas of manifests are ordinary JSON Schema; OpenAI's strict subset would refuse an optional member.
       // `store`: the vendor keeps nothing, thoughts come back to us encrypted.
-      openai: { strictJsonSchema: false, ...(endpoint.api === 'openai-responses' && { store: false }) },
-      compatible: { strictJsonSchema: false },
+      openai: {
+        strictJsonSchema: mode === 'strict',
+        ...(endpoint.api === 'openai-responses' && {
+          store: false,
+          ...(request.cacheKey && { promptCacheKey: request.cacheKey.slice(0, cacheKeyMax) }),
+        }),
+      },
+      // Left to itself the SDK would make the format a tool that must be called, and no other tool ever would be.
+      ...(mode === 'strict' &&
+        request.tools.length > 0 && { anthropic: { structuredOutputMode: 'outputFormat' as const } }),
+      compatible: { strictJsonSchema: mode === 'strict' },
     },
     onError: () => undefined, // each error also arrives as a part; the default prints it
   })
@@ -65,6 +80,9 @@ export async function streamStep({ request, endpoint, watchdog, onUsage }: Strea
 }
 
 const content: ReadonlySet<string> = new Set(['text-delta', 'reasoning-delta', 'tool-input-start', 'tool-call'])
+
+/** https://platform.openai.com/docs/api-reference/responses/create */
+const cacheKeyMax = 64
 
 type Part = TextStreamPart<ToolSet>
 
@@ -186,16 +204,25 @@ function toolSet(tools: readonly LlmTool[]): ToolSet {
   )
 }
 
+/** A second breakpoint at the end of the conversation so far: the next call of the run reads all of it from the cache. */
+function withBreakpoint(messages: readonly ModelMessage[]): ModelMessage[] {
+  return messages.map((message, index) =>
+    index === messages.length - 1
+      ? { ...message, providerOptions: { ...message.providerOptions, ...breakpoint } }
+      : message,
+  )
+}
+
 /** One cache breakpoint at the end of the system text: Anthropic's prefix runs tools → system, so it covers both. */
-function instructions({ system, output, tools }: LlmRequest): SystemModelMessage {
-  // With tools a response format would forbid calling them; the words do it until the closing call.
+function instructions({ system, output }: LlmRequest, mode: OutputMode): SystemModelMessage {
+  // Where a response format would forbid calling tools the words do it until the closing call.
   const shape =
-    output && tools.length > 0
+    mode === 'words'
       ? `\n\nWhen you are done, answer with JSON alone, valid against this JSON Schema:\n${JSON.stringify(output)}`
       : ''
   return {
     role: 'system',
     content: system + shape,
-    providerOptions: { anthropic: { cacheControl: { type: 'ephemeral' } } },
+    providerOptions: breakpoint,
   }
 }

@@ -285,7 +285,9 @@ describe('details of a vendor', () => {
 
   it('calls a local server without a key', async () => {
     await using fake = await start('openai-compatible', [{ kind: 'say', text: 'ok' }])
-    const llm = vercelLlm({ endpoint: () => ({ api: 'openai-compatible', baseUrl: `${fake.url}/v1`, key: null }) })
+    const llm = vercelLlm({
+      endpoint: () => ({ api: 'openai-compatible', baseUrl: `${fake.url}/v1`, nativeOutput: false, key: null }),
+    })
     await llm.call(request({}), { signal: new AbortController().signal })
     expect(fake.requests[0]?.headers.authorization).toBeUndefined()
   })
@@ -314,7 +316,7 @@ function call(
   signal: AbortSignal = new AbortController().signal,
   onUsage?: (usage: Partial<LlmUsage>) => void,
 ): Promise<LlmAnswer> {
-  const endpoint = (): LlmEndpoint => ({ api, baseUrl: `${fake.url}/v1`, key: new Secret(key) })
+  const endpoint = (): LlmEndpoint => ({ api, baseUrl: `${fake.url}/v1`, nativeOutput: false, key: new Secret(key) })
   return vercelLlm({ endpoint, ...limits }).call(request(change), { signal, ...(onUsage && { onUsage }) })
 }
 

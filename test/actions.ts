@@ -103,6 +103,7 @@ export function aCodex(over: CodexOverrides = {}): CodexSnapshot {
     loadedAt: new Date(0),
     agents: new Map([[agentId, compiled]]),
     chapters: new Map(),
+    people: new Map(),
     routes: [],
     policies: [policy.parse({ ...head, kind: 'Policy', metadata: { name: 'org' }, spec: { approvals } })],
     connectors: new Map([

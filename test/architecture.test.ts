@@ -64,7 +64,7 @@ const sdkHomes: Readonly<Record<string, readonly string[]>> = {
   picocolors: ['cli'],
   'string-width': ['cli'],
   re2js: ['codex'],
-  croner: ['scheduler'],
+  croner: ['codex'],
   '@opentelemetry/api': ['traces'],
   '@opentelemetry/sdk-trace': ['traces'],
   '@opentelemetry/resources': ['traces'],

@@ -122,6 +122,7 @@ export function aSnapshot(agents: readonly CompiledAgent[], routes: readonly Com
     loadedAt: new Date('2026-11-22T09:00:00Z'),
     agents: new Map(agents.map((agent) => [agent.id, agent])),
     chapters: new Map(),
+    people: new Map(),
     routes,
     policies: [],
     connectors: new Map(),

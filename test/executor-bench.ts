@@ -85,6 +85,7 @@ export class Bench {
       loadedAt: new Date(0),
       agents: new Map([[this.agent.id, this.agent]]),
       chapters: new Map(),
+      people: new Map(),
       routes: [],
       policies: setup.policies ?? [],
       connectors: new Map(),

@@ -1,6 +1,8 @@
 import { isGuildError } from '../kernel/errors.ts'
 import { compileCondition, type Condition, type ConditionVariable } from './condition.ts'
+import { Calendar } from './calendar.ts'
 import type { Documents } from './documents.ts'
+import type { AgentManifest, CronTrigger } from './kinds.ts'
 import { unknownName } from './nearest.ts'
 import type { Report } from './report.ts'
 import type { CompiledDenial, CompiledRoute } from './snapshot.ts'
@@ -52,8 +54,9 @@ function routingRules(documents: Documents, report: Report): readonly CompiledRo
 function triggers(documents: Documents, report: Report): readonly CompiledRoute[] {
   return documents.Agent.flatMap(({ file, yaml, value }) =>
     value.spec.triggers.flatMap((trigger, index): readonly CompiledRoute[] => {
-      if (!('event' in trigger)) return []
       const path = ['spec', 'triggers', index]
+      if ('cron' in trigger) return [scheduled(file, yaml, path, value, trigger, report)]
+      if (!('event' in trigger)) return []
       return [
         {
           rule: `${file}#trigger-${index}`,
@@ -68,6 +71,39 @@ function triggers(documents: Documents, report: Report): readonly CompiledRoute[
       ]
     }),
   )
+}
+
+/** A cron trigger is woken by the events of its own schedules and of no others. */
+function scheduled(
+  file: string,
+  yaml: YamlFile,
+  path: readonly PropertyKey[],
+  { metadata, spec }: AgentManifest,
+  { cron, timezone, intent, priority }: CronTrigger,
+  report: Report,
+): CompiledRoute {
+  const calendar = Calendar.read(cron, timezone === 'user' ? 'UTC' : timezone)
+  if ('problem' in calendar) report.error(yaml, path, calendar.problem)
+  const same = spec.triggers.filter((other) => 'cron' in other && other.intent === intent)
+  if (same.length > 1) {
+    report.error(
+      yaml,
+      [...path, 'intent'],
+      `another trigger of this agent has the intent ${intent}: it names the schedule`,
+    )
+  }
+  const id = `${metadata.name}#${intent}`
+  const where = `payload.schedule == '${id}' || payload.schedule.startsWith('${id}@')`
+  return {
+    rule: `${file}#${intent}`,
+    place: { file, line: yaml.lineOf(path) },
+    eventType: 'SCHEDULE_FIRED',
+    source: 'scheduler',
+    where: compileCondition(where, routingVariables),
+    targets: [metadata.name],
+    priority,
+    mute: null,
+  }
 }
 
 export function compileDenials(documents: Documents, report: Report): readonly CompiledDenial[] {

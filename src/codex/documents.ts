@@ -9,6 +9,7 @@ import { parseYamlFile, type YamlFile } from './yaml-file.ts'
 export const kindFolders: Readonly<Record<string, Kind>> = {
   agents: 'Agent',
   chapters: 'Chapter',
+  people: 'Person',
   routing: 'Routing',
   policies: 'Policy',
   connectors: 'Connector',
@@ -33,6 +34,7 @@ export function readDocuments(files: ReadonlyMap<string, string>, report: Report
   const bins: Bins = {
     Agent: [],
     Chapter: [],
+    Person: [],
     Routing: [],
     Policy: [],
     Connector: [],

@@ -61,6 +61,24 @@ const limits = z.strictObject({
     .default({ maxDepth: 4, maxCostPerTree: 2 }),
 })
 
+export const cronTrigger = z.strictObject({
+  cron: z.string().min(9).max(100).describe('five fields: minute hour day month weekday'),
+  timezone: z
+    .string()
+    .min(1)
+    .max(50)
+    .default('UTC')
+    .describe('IANA zone; `user`: once for each person, in the zone of their file in people/'),
+  intent: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]{0,79}$/)
+    .describe('what for, e.g. DAILY_RAVEN; names the schedule, so one of each per agent'),
+  priority: priority.default('NORMAL'),
+  catchUp: duration
+    .default('4h')
+    .describe('after a pause the latest slot is made up for if it is no older; older ones are missed'),
+})
+
 export const trigger = z.union([
   z.strictObject({
     event: z.string().min(1),
@@ -68,6 +86,7 @@ export const trigger = z.union([
     where: cel.optional(),
     priority: priority.optional(),
   }),
+  cronTrigger,
   z.strictObject({ manual: z.literal(true), roles: z.array(z.string()).optional() }),
 ])
 
@@ -220,6 +239,22 @@ export const chapter = z.strictObject({
       .default({})
       .describe('per action type; the stricter of chapter and agent holds'),
     holdMin,
+  }),
+})
+
+export const person = z.strictObject({
+  apiVersion,
+  kind: z.literal('Person'),
+  metadata: head,
+  spec: z.strictObject({
+    display: z.string().max(200).optional(),
+    timezone: z.string().min(1).max(50).describe('IANA zone, e.g. Europe/Berlin'),
+    logins: z
+      .record(z.string(), z.string().min(1).max(100))
+      .default({})
+      .describe(
+        'names elsewhere, by system: {github: ada-byron}; members of a chapter are named by these or by the file’s name',
+      ),
   }),
 })
 
@@ -467,6 +502,7 @@ export const test = z.strictObject({
 export const kinds = {
   Agent: agent,
   Chapter: chapter,
+  Person: person,
   Routing: routing,
   Policy: policy,
   Connector: connector,
@@ -478,12 +514,14 @@ export type Kind = keyof typeof kinds
 
 export type AgentManifest = z.infer<typeof agent>
 export type ChapterFile = z.infer<typeof chapter>
+export type PersonFile = z.infer<typeof person>
 export type RoutingFile = z.infer<typeof routing>
 export type PolicyFile = z.infer<typeof policy>
 export type ConnectorFile = z.infer<typeof connector>
 export type ProviderFile = z.infer<typeof provider>
 export type RulesFile = z.infer<typeof rules>
 export type TestFile = z.infer<typeof test>
+export type CronTrigger = z.infer<typeof cronTrigger>
 export type Trigger = z.infer<typeof trigger>
 export type ContextItem = z.infer<typeof contextItem>
 export type ActionGrant = z.infer<typeof actionGrant>

@@ -2,7 +2,11 @@ import { canonicalHash } from '../kernel/canonical.ts'
 import { sha256 } from '../kernel/ids.ts'
 import { compileAgents, type AgentChecks } from './compile-agents.ts'
 import { compileDenials, compileRoutes } from './compile-routing.ts'
+<<<<<<< HEAD
 import { compilePrivacy } from './pattern.ts'
+=======
+import { isZone } from './calendar.ts'
+>>>>>>> 1ddd092 (feat(scheduler): cron triggers in any zone, and one slot fired once)
 import { readDocuments, type CodexDocument, type Documents } from './documents.ts'
 import type { TestFile } from './kinds.ts'
 import { unknownName } from './nearest.ts'
@@ -47,6 +51,7 @@ export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
     loadedAt: options.loadedAt,
     agents,
     chapters: byName(documents.Chapter),
+    people: byName(documents.Person),
     routes,
     policies: documents.Policy.map(({ value }) => value),
     connectors: byName(documents.Connector),
@@ -78,6 +83,12 @@ function checkReferences(documents: Documents, report: Report): void {
     const { chapter } = value.spec
     if (chapter !== undefined && !chapters.includes(chapter)) {
       report.error(yaml, ['spec', 'chapter'], unknownName('chapter', chapter, chapters))
+    }
+  }
+  for (const { yaml, value } of documents.Person) {
+    const { timezone } = value.spec
+    if (!isZone(timezone)) {
+      report.error(yaml, ['spec', 'timezone'], `“${timezone}” is no IANA time zone, such as Europe/Berlin`)
     }
   }
   for (const { yaml, value } of documents.Provider) {

@@ -1,5 +1,17 @@
+<<<<<<< HEAD
 import type { AgentManifest, ChapterFile, ConnectorFile, PolicyFile, ProviderFile, RulesFile } from './kinds.ts'
 import type { DataClass, DetectorClass } from '../kernel/data-class.ts'
+=======
+import type {
+  AgentManifest,
+  ChapterFile,
+  ConnectorFile,
+  PersonFile,
+  PolicyFile,
+  ProviderFile,
+  RulesFile,
+} from './kinds.ts'
+>>>>>>> 1ddd092 (feat(scheduler): cron triggers in any zone, and one slot fired once)
 import type { Condition } from './condition.ts'
 
 /** Where a thing stands in the Codex, for people: `routing/events.yaml:12`. */
@@ -64,6 +76,7 @@ export interface CodexSnapshot {
   readonly loadedAt: Date
   readonly agents: ReadonlyMap<string, CompiledAgent>
   readonly chapters: ReadonlyMap<string, ChapterFile>
+  readonly people: ReadonlyMap<string, PersonFile>
   readonly routes: readonly CompiledRoute[]
   readonly policies: readonly PolicyFile[]
   readonly connectors: ReadonlyMap<string, ConnectorFile>

@@ -34,6 +34,7 @@ import { vercelLlm } from '../llm/vercel/vercel-llm.ts'
 import { builtinGithub, githubAccess } from '../tools/github/builtin-github.ts'
 import type { Tracer } from '../traces/tracer.ts'
 import { registryRefresher } from '../registry/registry-refresher.ts'
+import { scheduler } from '../scheduler/scheduler.ts'
 import { mcpTools } from '../tools/mcp/mcp-tools.ts'
 import { botLogins } from './connectors.ts'
 import { housekeeping } from './housekeeping.ts'
@@ -115,6 +116,7 @@ export function components(deps: ComponentsDeps): Components {
         drive(dispatcher({ database, outbox, codex, clock, log, tracer, echoes, botLogins: accounts })),
         dispatcherSweeper({ database, outbox, clock, log }),
       ],
+      scheduler: [scheduler({ database, outbox, codex, clock, log })],
       registry: [registryRefresher({ database, clock, log })],
       executor: [drive(run), reservationSweeper({ database, clock, log })],
       actions: [drive(actions.consumer), actions.sweeper],

@@ -19,6 +19,7 @@ import { mcpCommand } from './commands/mcp.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { runCommand } from './commands/run.ts'
 import { runsCommand } from './commands/runs.ts'
+import { schedulesCommand } from './commands/schedules.ts'
 import { sandboxCommand } from './commands/sandbox.ts'
 import { statusCommand } from './commands/status.ts'
 import { tryCommand } from './commands/try.ts'
@@ -53,7 +54,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const context = () => contextOf(program)
   const groups: readonly (readonly [string, readonly CommandModule[]])[] = [
     ['Start', [demoCommand, tryCommand, upCommand, runCommand, sandboxCommand]],
-    ['See', [statusCommand, eventsCommand, runsCommand, actionsCommands, whyCommand, agentsCommand, deadCommand]],
+    ['See', [statusCommand, eventsCommand, runsCommand, actionsCommands, whyCommand, agentsCommand, schedulesCommand, deadCommand]],
     ['Trust', [budgetsCommand, ledgerCommand, auditCommand, doctorCommand]],
     ['Own', [codexCommand, configCommand, migrateCommand, keysCommand, mcpCommand]],
   ]

@@ -8,6 +8,7 @@ import { examine } from './doctor.ts'
 import { callerOf } from './guard.ts'
 import type { Page } from './page.ts'
 import * as rows from './rows.ts'
+import { scheduleRoutes } from './schedule-routes.ts'
 import { readStatus, type StatusDeps } from './status.ts'
 
 export interface ListQuery {
@@ -36,6 +37,9 @@ export interface Api {
     status?: string | undefined
   }): Promise<Page<unknown>>
   agent(id: string): Promise<unknown>
+  schedules(query: { agent?: string | undefined }): Promise<Page<unknown>>
+  schedule(id: string): Promise<unknown>
+  setSchedule(id: string, enabled: boolean, by: Decider): Promise<unknown>
   why(id: string): Promise<unknown>
   dead(query: ListQuery): Promise<Page<unknown>>
   budgets(): Promise<Page<unknown>>
@@ -54,7 +58,7 @@ export interface Decider {
 const limit = z.coerce.number().int().min(1).max(500).default(50).describe('page size')
 const before = z.string().max(200).optional().describe('cursor: `next` of the page before')
 const list = { limit, before }
-const id = z.object({ id: z.string().min(1).max(200) })
+export const id = z.object({ id: z.string().min(1).max(200) })
 /** `seq:hash`, as `head` of an earlier check. */
 const anchor = z
   .string()
@@ -78,6 +82,7 @@ export function apiRoutes({
     lineRoutes(app, api)
     lookRoutes(app, api)
     deskRoutes(app, api)
+    scheduleRoutes(app, api)
     trustRoutes(app, api, status)
     keyRoutes(app, keys)
   }
@@ -304,7 +309,7 @@ function keyRoutes(plain: FastifyInstance, keys: Keys): void {
 
 const noQuery = z.object({})
 
-function about<Query extends z.ZodType = typeof noQuery>(
+export function about<Query extends z.ZodType = typeof noQuery>(
   tag: string,
   summary: string,
   answer: z.ZodType,
@@ -319,7 +324,7 @@ function about<Query extends z.ZodType = typeof noQuery>(
   }
 }
 
-function pageOf(row: z.ZodType) {
+export function pageOf(row: z.ZodType) {
   return z.object({ items: z.array(row), next: z.string().nullable() })
 }
 
@@ -329,7 +334,7 @@ async function found(reading: Promise<unknown>, what: string, id: string): Promi
   return value
 }
 
-function decider(request: FastifyRequest, note: string | undefined): Decider {
+export function decider(request: FastifyRequest, note: string | undefined): Decider {
   return { by: personOf(request), channel: 'api', note: note ?? null }
 }
 

@@ -44,6 +44,23 @@ export const eventRow = z.looseObject({
   codex_commit: z.string(),
 })
 
+export const scheduleRow = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  cron_expression: z.string(),
+  timezone: z.string(),
+  target_agent: z.string(),
+  intent: z.string(),
+  person: z.string().nullable(),
+  chapter: z.string().nullable(),
+  priority: z.enum(priorities),
+  enabled: z.boolean(),
+  last_run: time.nullable(),
+  next_run: time.nullable(),
+  missed: count.describe('slots that came due and were too old to make up for'),
+  upcoming: z.array(z.object({ at: time, wall: z.string().describe('there'), clock_change: z.boolean() })),
+})
+
 export const runRow = z.looseObject({
   id: z.string(),
   agent_id: z.string(),
@@ -265,6 +282,7 @@ export const keyRow = z.looseObject({
 
 export type DecisionRow = z.infer<typeof decisionRow>
 export type EventRow = z.infer<typeof eventRow>
+export type ScheduleRow = z.infer<typeof scheduleRow>
 export type RunRow = z.infer<typeof runRow>
 export type RunDetail = z.infer<typeof runDetail>
 export type ActionRow = z.infer<typeof actionRow>

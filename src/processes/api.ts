@@ -3,6 +3,7 @@ import { getAction, listActions, listApprovals } from '../actions/views.ts'
 import { listAudit } from '../audit/trail.ts'
 import { verifyAudit } from '../audit/verify.ts'
 import type { Bus, DeadLetter, LoggedMessage } from '../bus/bus.ts'
+import type { Outbox } from '../bus/outbox.ts'
 import type { Database } from '../database/database.ts'
 import { listEvents, readEvent } from '../dispatcher/events.ts'
 import { why } from '../dispatcher/why.ts'
@@ -15,16 +16,18 @@ import { topics } from '../kernel/topics.ts'
 import { listBudgets } from '../ledger/budgets.ts'
 import { verifyLedger } from '../ledger/verify-ledger.ts'
 import { getAgent, listAgents } from '../registry/registry.ts'
+import { getSchedule, listSchedules, setSchedule } from '../scheduler/schedules.ts'
 import type { Components } from './components.ts'
 
 export interface ApiParts {
   readonly database: Database
   readonly bus: Bus
+  readonly outbox: Outbox
   readonly parts: Components
 }
 
 /** The API over the components' own reads; lists answer one more page while there is one. */
-export function api({ database, bus, parts }: ApiParts): Api {
+export function api({ database, bus, outbox, parts }: ApiParts): Api {
   return {
     events: ({ disposition, ...query }) =>
       listEvents(database, defined({ ...query, disposition: disposition as Disposition | undefined })), // the route has checked it
@@ -54,6 +57,11 @@ export function api({ database, bus, parts }: ApiParts): Api {
       return { items: await listAgents(database, defined(query)), next: null }
     },
     agent: (id) => getAgent(database, id),
+    async schedules(query) {
+      return { items: await listSchedules(database, defined(query), new Date()), next: null }
+    },
+    schedule: (id) => getSchedule(database, id, new Date()),
+    setSchedule: (id, enabled, by) => setSchedule({ database, outbox }, id, enabled, by, new Date()),
     why: (id) => why(database, id),
     async dead({ limit, before }) {
       const letters = await bus.peek(topics.dead, defined({ limit: limit + 1, before }))

@@ -107,7 +107,7 @@ export class Guild implements AsyncDisposable {
     const measured = metrics({ database, bus, spans: exporter })
     const guild: { instance: Guild | null } = { instance: null }
     const http = await openHttp({
-      api: api({ database, bus, parts }),
+      api: api({ database, bus, outbox, parts }),
       keys,
       sessions: new Sessions(),
       status: {

@@ -23,7 +23,9 @@ import { openTestPostgres } from '../postgres.ts'
 const zones = { ada: 'Europe/Berlin', ben: 'America/New_York', chi: 'Asia/Kathmandu', dot: 'Australia/Lord_Howe' }
 const server = await openTestPostgres()
 const databases: (Database | null)[] = [await openTestDatabase(), server]
-afterAll(() => Promise.all(databases.map((db) => db?.close())))
+afterAll(async () => {
+  for (const db of databases) await db?.close()
+})
 
 describe.each([
   ['embedded', databases[0]],
@@ -168,8 +170,11 @@ class Guild {
     }))
     for (let start = 0; start < deliveries.length; start += 64) {
       const batch = deliveries.slice(start, start + 64)
-      expect(await consumer.handle(batch, new AbortController().signal)).toEqual([])
-      expect(await consumer.handle(batch, new AbortController().signal)).toEqual([])
+      const refused = [
+        ...((await consumer.handle(batch, new AbortController().signal)) ?? []),
+        ...((await consumer.handle(batch, new AbortController().signal)) ?? []),
+      ]
+      if (refused.length > 0) throw new Error(JSON.stringify(refused))
     }
     return reconcile(this.#db)
   }

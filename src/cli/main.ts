@@ -54,7 +54,19 @@ export async function main(args: readonly string[]): Promise<number> {
   const context = () => contextOf(program)
   const groups: readonly (readonly [string, readonly CommandModule[]])[] = [
     ['Start', [demoCommand, tryCommand, upCommand, runCommand, sandboxCommand]],
-    ['See', [statusCommand, eventsCommand, runsCommand, actionsCommands, whyCommand, agentsCommand, schedulesCommand, deadCommand]],
+    [
+      'See',
+      [
+        statusCommand,
+        eventsCommand,
+        runsCommand,
+        actionsCommands,
+        whyCommand,
+        agentsCommand,
+        schedulesCommand,
+        deadCommand,
+      ],
+    ],
     ['Trust', [budgetsCommand, ledgerCommand, auditCommand, doctorCommand]],
     ['Own', [codexCommand, configCommand, migrateCommand, keysCommand, mcpCommand]],
   ]

@@ -1,14 +1,13 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { dispositions } from '../kernel/event.ts'
-import { GuildError } from '../kernel/errors.ts'
 import { type Keys, roles } from './auth.ts'
 import { examine } from './doctor.ts'
-import { callerOf } from './guard.ts'
 import type { Page } from './page.ts'
 import * as rows from './rows.ts'
-import { scheduleRoutes } from './schedule-routes.ts'
+import { about, type Decider, decider, found, id, pageOf, personOf } from './route.ts'
+import { type ScheduleApi, scheduleRoutes } from './schedule-routes.ts'
 import { readStatus, type StatusDeps } from './status.ts'
 
 export interface ListQuery {
@@ -17,7 +16,7 @@ export interface ListQuery {
 }
 
 /** What the routes read and do; composition binds it to the components, which do not know each other. */
-export interface Api {
+export interface Api extends ScheduleApi {
   events(
     query: ListQuery & { type?: string | undefined; source?: string | undefined; disposition?: string | undefined },
   ): Promise<Page<unknown>>
@@ -37,9 +36,6 @@ export interface Api {
     status?: string | undefined
   }): Promise<Page<unknown>>
   agent(id: string): Promise<unknown>
-  schedules(query: { agent?: string | undefined }): Promise<Page<unknown>>
-  schedule(id: string): Promise<unknown>
-  setSchedule(id: string, enabled: boolean, by: Decider): Promise<unknown>
   why(id: string): Promise<unknown>
   dead(query: ListQuery): Promise<Page<unknown>>
   budgets(): Promise<Page<unknown>>
@@ -48,17 +44,9 @@ export interface Api {
   verifyLedger(): Promise<unknown>
 }
 
-export interface Decider {
-  /** `person:<key name>` */
-  readonly by: string
-  readonly channel: 'api'
-  readonly note: string | null
-}
-
 const limit = z.coerce.number().int().min(1).max(500).default(50).describe('page size')
 const before = z.string().max(200).optional().describe('cursor: `next` of the page before')
 const list = { limit, before }
-export const id = z.object({ id: z.string().min(1).max(200) })
 /** `seq:hash`, as `head` of an earlier check. */
 const anchor = z
   .string()
@@ -305,40 +293,4 @@ function keyRoutes(plain: FastifyInstance, keys: Keys): void {
       return { revoked: true }
     },
   )
-}
-
-const noQuery = z.object({})
-
-export function about<Query extends z.ZodType = typeof noQuery>(
-  tag: string,
-  summary: string,
-  answer: z.ZodType,
-  querystring?: Query,
-) {
-  // Without a query of its own a route takes an empty one, which is what the default type says.
-  return {
-    tags: [tag],
-    summary,
-    querystring: querystring ?? (noQuery as z.ZodType as Query),
-    response: { 200: answer },
-  }
-}
-
-export function pageOf(row: z.ZodType) {
-  return z.object({ items: z.array(row), next: z.string().nullable() })
-}
-
-async function found(reading: Promise<unknown>, what: string, id: string): Promise<unknown> {
-  const value = await reading
-  if (value === null || value === undefined) throw new GuildError('GUILD_NOT_FOUND', { what, id })
-  return value
-}
-
-export function decider(request: FastifyRequest, note: string | undefined): Decider {
-  return { by: personOf(request), channel: 'api', note: note ?? null }
-}
-
-/** As the audit trail names whoever asks. */
-function personOf(request: FastifyRequest): string {
-  return `person:${callerOf(request).name}`
 }

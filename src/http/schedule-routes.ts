@@ -1,11 +1,18 @@
 import type { FastifyInstance } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import { about, type Api, decider, id, pageOf } from './api.ts'
+import type { Page } from './page.ts'
+import { about, type Decider, decider, id, pageOf } from './route.ts'
 import { scheduleRow } from './rows.ts'
 
+export interface ScheduleApi {
+  schedules(query: { agent?: string | undefined }): Promise<Page<unknown>>
+  schedule(id: string): Promise<unknown>
+  setSchedule(id: string, enabled: boolean, by: Decider): Promise<unknown>
+}
+
 /** What comes due by the clock: seed §2.5. */
-export function scheduleRoutes(plain: FastifyInstance, api: Api): void {
+export function scheduleRoutes(plain: FastifyInstance, api: ScheduleApi): void {
   const app = plain.withTypeProvider<ZodTypeProvider>()
   const viewer = { config: { role: 'viewer' as const } }
   app.get(

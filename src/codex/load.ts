@@ -2,11 +2,8 @@ import { canonicalHash } from '../kernel/canonical.ts'
 import { sha256 } from '../kernel/ids.ts'
 import { compileAgents, type AgentChecks } from './compile-agents.ts'
 import { compileDenials, compileRoutes } from './compile-routing.ts'
-<<<<<<< HEAD
 import { compilePrivacy } from './pattern.ts'
-=======
 import { isZone } from './calendar.ts'
->>>>>>> 1ddd092 (feat(scheduler): cron triggers in any zone, and one slot fired once)
 import { readDocuments, type CodexDocument, type Documents } from './documents.ts'
 import type { TestFile } from './kinds.ts'
 import { unknownName } from './nearest.ts'

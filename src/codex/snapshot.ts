@@ -1,7 +1,3 @@
-<<<<<<< HEAD
-import type { AgentManifest, ChapterFile, ConnectorFile, PolicyFile, ProviderFile, RulesFile } from './kinds.ts'
-import type { DataClass, DetectorClass } from '../kernel/data-class.ts'
-=======
 import type {
   AgentManifest,
   ChapterFile,
@@ -11,7 +7,7 @@ import type {
   ProviderFile,
   RulesFile,
 } from './kinds.ts'
->>>>>>> 1ddd092 (feat(scheduler): cron triggers in any zone, and one slot fired once)
+import type { DataClass, DetectorClass } from '../kernel/data-class.ts'
 import type { Condition } from './condition.ts'
 
 /** Where a thing stands in the Codex, for people: `routing/events.yaml:12`. */

@@ -1,31 +1,25 @@
 import { z } from 'zod'
 import { dataClasses, detectorClasses } from '../kernel/data-class.ts'
 import { durationMs } from '../kernel/duration.ts'
-import { integrities, priorities } from '../kernel/event.ts'
+import { apiVersion, cel, duration, head, name, path, priority, semverRange, tokens, usd } from './kind-fields.ts'
+import { person } from './kind-person.ts'
+import { provider } from './kind-provider.ts'
+import { routing } from './kind-routing.ts'
+import { rules } from './kind-rules.ts'
+import { test } from './kind-test.ts'
 
 /**
  * The kinds of the Codex (public; JSON Schemas are generated from here into `docs/schemas/`). Objects are strict: a field that this
  * version does not know is an error with a line, never silently ignored.
  */
-const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,98}$/, 'lower-case letters, digits and dashes')
-const path = z.string().regex(/^(?!\/)(?!.*\.\.)[\w./-]+$/, 'a path inside the Codex')
-const cel = z.string().min(1).max(2_000).describe('CEL over event, payload, metadata (and context in rules)')
-const semverRange = z.string().min(1).max(100)
-export const duration = z.string().regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 500ms, 15s, 5m, 24h, 30d')
 /** A held action keeps its place in its lane, so what comes after it waits as long. */
 const hold = duration.refine((text) => durationMs(text) <= 24 * 3_600_000, 'at most 24h')
 const holdMin = z
   .record(z.string(), hold)
   .default({})
   .describe('least hold per action type, or `*`; the longest of grant, chapter and policies holds')
-const tokens = z.int().min(1).max(1_000_000_000_000)
-const usd = z.number().min(0).max(10_000_000)
-const priority = z.enum(priorities)
-const apiVersion = z.literal('guild/v1')
 const dataClass = z.enum(dataClasses)
 const detectorClass = z.enum(detectorClasses)
-
-const head = z.strictObject({ name, labels: z.record(z.string(), z.string()).optional() })
 
 const quota = z.strictObject({
   tokens: z
@@ -242,54 +236,6 @@ export const chapter = z.strictObject({
   }),
 })
 
-export const person = z.strictObject({
-  apiVersion,
-  kind: z.literal('Person'),
-  metadata: head,
-  spec: z.strictObject({
-    display: z.string().max(200).optional(),
-    timezone: z.string().min(1).max(50).describe('IANA zone, e.g. Europe/Berlin'),
-    logins: z
-      .record(z.string(), z.string().min(1).max(100))
-      .default({})
-      .describe(
-        'names elsewhere, by system: {github: ada-byron}; members of a chapter are named by these or by the file’s name',
-      ),
-  }),
-})
-
-export const routing = z.strictObject({
-  apiVersion,
-  kind: z.literal('Routing'),
-  metadata: head,
-  spec: z.strictObject({
-    rules: z.array(
-      z.strictObject({
-        name,
-        event_type: z.string().min(1).describe('an event type, or * for all'),
-        source: z.string().optional(),
-        where: cel.optional(),
-        target_agents: z
-          .array(z.string())
-          .min(1)
-          .describe('agent types or names; a type wakes the agent of the event’s chapter, else the org-wide one'),
-        priority: priority.optional(),
-      }),
-    ),
-    mute: z
-      .array(
-        z.strictObject({
-          name,
-          event_type: z.string().min(1),
-          source: z.string().optional(),
-          where: cel.optional(),
-          reason: z.string().min(1),
-        }),
-      )
-      .default([]),
-  }),
-})
-
 const privacyPolicy = z.strictObject({
   redact: z.array(detectorClass).default([]).describe('for every agent, beside what its manifest says'),
   patterns: z
@@ -383,119 +329,6 @@ export const connector = z.strictObject({
       ])
       .optional()
       .describe('the MCP server that answers reads'),
-  }),
-})
-
-export const provider = z.strictObject({
-  apiVersion,
-  kind: z.literal('Provider'),
-  metadata: head,
-  spec: z.strictObject({
-    api: z.enum(['anthropic', 'openai', 'openai-compatible']),
-    baseUrl: z.url().optional(),
-    key: z
-      .string()
-      .regex(/^[A-Z][A-Z0-9_]*$/)
-      .optional()
-      .describe('name of the environment variable with the key'),
-    structuredOutput: z
-      .boolean()
-      .optional()
-      .describe('answers may have a JSON format beside tools; default: only at the vendor’s own address'),
-    models: z
-      .array(
-        z.strictObject({
-          alias: z.string().min(1).describe('named in manifests as <provider>/<alias>'),
-          model: z.string().min(1).describe('the vendor’s id'),
-          contextTokens: z.int().min(1_000).default(128_000),
-          price: z
-            .strictObject({
-              version: z.string(),
-              inputPerMillion: usd,
-              outputPerMillion: usd,
-              cacheReadPerMillion: usd.optional(),
-              cacheWritePerMillion: usd.optional(),
-            })
-            .optional()
-            .describe('USD; without it no run with a money limit may use the model'),
-        }),
-      )
-      .min(1),
-  }),
-})
-
-const template = z
-  .unknown()
-  .describe('JSON whose strings may hold {{event.…}}, {{payload.…}}, {{metadata.…}}, {{context.…}}, {{agent.…}}')
-export const rules = z.strictObject({
-  apiVersion,
-  kind: z.literal('Rules'),
-  metadata: head,
-  spec: z.strictObject({
-    rules: z.array(
-      z.strictObject({
-        name,
-        when: cel,
-        do: z.array(z.strictObject({ action: z.string(), args: z.record(z.string(), template) })).default([]),
-        summary: z.string().optional().describe('template; what the run says it did'),
-        stop: z.boolean().default(false),
-      }),
-    ),
-  }),
-})
-
-/** What the Codex promises of itself: `guild codex lint` runs these without any model or network. */
-export const test = z.strictObject({
-  apiVersion,
-  kind: z.literal('Test'),
-  metadata: head,
-  spec: z.strictObject({
-    tests: z
-      .array(
-        z.strictObject({
-          name,
-          event: z.strictObject({
-            type: z.string().min(1),
-            source: z.string().min(1).default('github'),
-            chapter: name.optional().describe('default: the chapter that owns payload.repo'),
-            priority: priority.default('NORMAL'),
-            actor: z.string().default('octocat'),
-            integrity: z.enum(integrities).default('member'),
-            self: z.boolean().default(false),
-            payload: z.record(z.string(), z.unknown()).default({}),
-          }),
-          context: z
-            .record(z.string(), z.unknown())
-            .default({})
-            .describe('what the context items would have brought, by id'),
-          expect: z.strictObject({
-            disposition: z.enum(['ROUTED', 'UNROUTED', 'FILTERED', 'MUTED']).optional(),
-            agents: z.array(z.string()).optional().describe('exactly these are woken, in any order'),
-            decisions: z
-              .array(
-                z.strictObject({
-                  agent: z.string(),
-                  matched: z.array(z.string()).optional().describe('exactly these rules, in order'),
-                  actions: z
-                    .array(
-                      z.strictObject({
-                        action: z.string(),
-                        args: z.record(z.string(), z.unknown()).default({}).describe('these, and perhaps others'),
-                        contains: z.record(z.string(), z.string()).default({}).describe('argument: part of its text'),
-                        lacks: z.record(z.string(), z.string()).default({}).describe('argument: not in its text'),
-                      }),
-                    )
-                    .optional()
-                    .describe('exactly these actions, in order'),
-                  summary: z.string().optional().describe('part of it'),
-                }),
-              )
-              .default([])
-              .describe('what the agents’ rules decide'),
-          }),
-        }),
-      )
-      .min(1),
   }),
 })
 

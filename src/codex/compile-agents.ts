@@ -2,8 +2,8 @@ import { satisfies, validRange } from 'semver'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { isGuildError, reasonOf } from '../kernel/errors.ts'
 import { compileRules } from './compile-rules.ts'
-import { conditionAt } from './compile-routing.ts'
-import type { Condition, ConditionVariable } from './condition.ts'
+import { conditionAt, expressionAt } from './compile-routing.ts'
+import type { Condition, ConditionVariable, Expression } from './condition.ts'
 import type { CodexDocument, Documents } from './documents.ts'
 import { compileJsonSchema } from './json-schema.ts'
 import type { AgentManifest } from './kinds.ts'
@@ -53,6 +53,7 @@ export function compileAgents(
         value.spec.context.flatMap((item) => ('codex' in item ? [[item.codex, files.get(item.codex) ?? '']] : [])),
       ),
       conditions: conditionsOf(document, report),
+      slotKey: slotKeyOf(document, report),
       unmet: unmetOf(document, documents, report),
     }
     checkVersion(document, agent, report, options)
@@ -206,6 +207,18 @@ function conditionsOf({ yaml, value }: AgentDocument, report: Report): ReadonlyM
     add(['spec', 'tools', 'actions', index, 'when'], grant.when, grantVariables)
   }
   return found
+}
+
+/** Joining, dropping and stopping runs is about one thing, so they need to know which. */
+function slotKeyOf({ yaml, value }: AgentDocument, report: Report): Expression | null {
+  const { concurrency } = value.spec.limits
+  if (!concurrency) return null
+  const path = ['spec', 'limits', 'concurrency']
+  if (concurrency.key === undefined && concurrency.overlap !== 'queue') {
+    const example = 'metadata.subject.id'
+    report.error(yaml, path, `overlap: ${concurrency.overlap} needs a key, for example key: ${example}`)
+  }
+  return expressionAt(yaml, [...path, 'key'], concurrency.key, ['event', 'payload', 'metadata'], report)
 }
 
 /** Constraints that nobody in this commit meets; the agent is DEGRADED until somebody does. */

@@ -1,6 +1,12 @@
 import { isGuildError } from '../kernel/errors.ts'
-import { compileCondition, type Condition, type ConditionVariable } from './condition.ts'
 import { Calendar } from './calendar.ts'
+import {
+  compileCondition,
+  compileExpression,
+  type Condition,
+  type ConditionVariable,
+  type Expression,
+} from './condition.ts'
 import type { Documents } from './documents.ts'
 import type { AgentManifest, CronTrigger } from './kinds.ts'
 import { unknownName } from './nearest.ts'
@@ -129,9 +135,30 @@ export function conditionAt(
   variables: readonly ConditionVariable[],
   report: Report,
 ): Condition | null {
+  return compiledAt(yaml, path, text, report, (given) => compileCondition(given, variables))
+}
+
+/** Compiles the expression at a path; a wrong one is reported with its line, and null. */
+export function expressionAt(
+  yaml: YamlFile,
+  path: readonly PropertyKey[],
+  text: string | undefined,
+  variables: readonly ConditionVariable[],
+  report: Report,
+): Expression | null {
+  return compiledAt(yaml, path, text, report, (given) => compileExpression(given, variables))
+}
+
+function compiledAt<Compiled>(
+  yaml: YamlFile,
+  path: readonly PropertyKey[],
+  text: string | undefined,
+  report: Report,
+  compile: (text: string) => Compiled,
+): Compiled | null {
   if (text === undefined) return null
   try {
-    return compileCondition(text, variables)
+    return compile(text)
   } catch (error) {
     if (!isGuildError(error, 'GUILD_CEL_INVALID')) throw error
     const column = Number(error.details['offset'] ?? 0) + 1

@@ -10,6 +10,13 @@ export interface Condition {
   test(facts: Readonly<Record<string, unknown>>): { readonly value: boolean; readonly error: string | null }
 }
 
+/** A CEL expression that gives a text, a number or a truth value; bounded like a condition. */
+export interface Expression {
+  readonly text: string
+  /** The value as text; `{value: null, error}` when it cannot be evaluated or is nothing that a text can name. */
+  read(facts: Readonly<Record<string, unknown>>): { readonly value: string | null; readonly error: string | null }
+}
+
 /** What a condition may name. Where fewer are known (routing has no context), only those are allowed. */
 export const conditionVariables = ['event', 'payload', 'metadata', 'context', 'agent', 'action', 'trust'] as const
 export type ConditionVariable = (typeof conditionVariables)[number]
@@ -33,10 +40,7 @@ export function compileCondition(
   text: string,
   variables: readonly ConditionVariable[] = conditionVariables,
 ): Condition {
-  if (text.length > conditionLengthMax) {
-    throw invalid(text, `it is longer than ${conditionLengthMax} characters`, 0)
-  }
-  const program = parse(text, variables)
+  const program = parse(text, variables, ['bool', 'dyn'])
   const guarded = mayTakeLong(program.ast)
   return {
     text,
@@ -52,13 +56,42 @@ export function compileCondition(
   }
 }
 
-function parse(text: string, variables: readonly ConditionVariable[]): ReturnType<Environment['parse']> {
+/** Compiles an expression such as `event.payload.ticket_id`. @throws GUILD_CEL_INVALID */
+export function compileExpression(
+  text: string,
+  variables: readonly ConditionVariable[] = conditionVariables,
+): Expression {
+  const program = parse(text, variables, ['string', 'int', 'double', 'bool', 'dyn'])
+  const guarded = mayTakeLong(program.ast)
+  return {
+    text,
+    read(facts) {
+      try {
+        const result: unknown = guarded ? watch(() => program(facts)) : program(facts)
+        const plain = ['string', 'number', 'bigint', 'boolean'].includes(typeof result)
+        return plain ? { value: String(result), error: null } : { value: null, error: 'it is no text and no number' }
+      } catch (error) {
+        return { value: null, error: runtimeReason(error) }
+      }
+    },
+  }
+}
+
+function parse(
+  text: string,
+  variables: readonly ConditionVariable[],
+  types: readonly string[],
+): ReturnType<Environment['parse']> {
+  if (text.length > conditionLengthMax) {
+    throw invalid(text, `it is longer than ${conditionLengthMax} characters`, 0)
+  }
   try {
     const program = environment(variables).parse(text)
     const checked = program.check()
     if (!checked.valid) throw checked.error ?? new Error('it cannot be checked')
-    if (checked.type !== 'bool' && checked.type !== 'dyn') {
-      throw invalid(text, `it gives ${checked.type ?? 'nothing'}, not true or false`, 0)
+    if (!types.includes(checked.type ?? 'nothing')) {
+      const wanted = types.includes('string') ? 'a text or a number' : 'true or false'
+      throw invalid(text, `it gives ${checked.type ?? 'nothing'}, not ${wanted}`, 0)
     }
     return program
   } catch (error) {

@@ -40,6 +40,19 @@ export const degradations = [
 export type Degradation = (typeof degradations)[number]
 const inForce = z.array(z.enum(degradations)).default([])
 
+const concurrency = z
+  .strictObject({
+    max: z.int().min(1).max(1_000).describe('runs of one key at the same time'),
+    key: cel.optional().describe('over event, payload, metadata; none: all runs of the agent count together'),
+    overlap: z
+      .enum(['queue', 'coalesce', 'drop', 'cancel_old'])
+      .default('queue')
+      .describe(
+        'when the key is busy: wait in line; join the run that waits; end as RATE_LIMITED; stop the oldest run at its next edge',
+      ),
+  })
+  .describe('how many runs of a key may run at the same time, and what becomes of the others')
+
 const limits = z.strictObject({
   maxSteps: z.int().min(1).max(100).default(12).describe('model calls'),
   maxToolCalls: z.int().min(0).max(500).default(24),
@@ -50,9 +63,14 @@ const limits = z.strictObject({
   landingReserve: z.int().min(0).max(100_000).default(2_500).describe('tokens kept for the closing call'),
   maxActiveDuration: duration.default('300s').describe('wall clock while RUNNING'),
   maxWait: duration.default('24h').describe('total time in WAITING_* states'),
+  concurrency: concurrency.optional(),
   causal: z
-    .strictObject({ maxDepth: z.int().min(0).max(20).default(4), maxCostPerTree: usd.default(2) })
-    .default({ maxDepth: 4, maxCostPerTree: 2 }),
+    .strictObject({
+      maxDepth: z.int().min(0).max(20).default(4).describe('how deep in a tree of causes it may still be woken'),
+      maxCostPerTree: usd.default(2),
+      maxFanOut: z.int().min(1).max(1_000).default(20).describe('runs of all agents in a tree before it joins no more'),
+    })
+    .default({ maxDepth: 4, maxCostPerTree: 2, maxFanOut: 20 }),
 })
 
 export const cronTrigger = z.strictObject({
@@ -278,6 +296,10 @@ export const policy = z.strictObject({
       .default({ yellow: [], orange: [], red: [] })
       .describe('what is in force from 75, 90 and 95 % of a budget of organisation, chapter or agent on'),
     inputBound: z.enum(['strict', 'p99']).optional().describe('of every agent that names none; default strict'),
+    causal: z
+      .strictObject({ maxDepth: z.int().min(0).max(20).optional(), maxFanOut: z.int().min(1).max(1_000).optional() })
+      .optional()
+      .describe('org-wide ceiling of trees of causes; the stricter of policy and agent holds'),
     autonomyMax: z.record(z.string(), z.int().min(0).max(3)).default({}).describe('org-wide ceiling per action type'),
     holdMin,
     deny: z

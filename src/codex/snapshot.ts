@@ -8,7 +8,7 @@ import type {
   RulesFile,
 } from './kinds.ts'
 import type { DataClass, DetectorClass } from '../kernel/data-class.ts'
-import type { Condition } from './condition.ts'
+import type { Condition, Expression } from './condition.ts'
 
 /** Where a thing stands in the Codex, for people: `routing/events.yaml:12`. */
 export interface Place {
@@ -59,6 +59,8 @@ export interface CompiledAgent {
   readonly files: Readonly<Record<string, string>>
   /** conditions of `context[].when` and `tools.actions[].when`, by their text */
   readonly conditions: ReadonlyMap<string, Condition>
+  /** `limits.concurrency.key`; null or absent: all runs of the agent count together */
+  readonly slotKey?: Expression | null
   /** unmet `requires`: the agent is DEGRADED with these reasons */
   readonly unmet: readonly string[]
 }

@@ -3,7 +3,9 @@ import { matchRoutes, type RouteMatch } from '../codex/route.ts'
 import type { CodexSnapshot } from '../codex/snapshot.ts'
 import type { Causal, Disposition, GuildEvent, Priority } from '../kernel/event.ts'
 import { hashId } from '../kernel/ids.ts'
+import { causalLimits } from './causal-limits.ts'
 import type { Echo } from './echo.ts'
+import { slotOf } from './slot.ts'
 
 /** Given by sources to what they have no type for. */
 const unmappedType = 'SOURCE_EVENT_UNMAPPED'
@@ -30,8 +32,14 @@ export interface Waking {
   readonly rule: string
   readonly priority: Priority
   readonly invocationId: string
-  readonly outcome: 'ROUTED' | 'LOOP_STOPPED' | 'DEGRADED'
+  readonly outcome: 'ROUTED' | 'COALESCED' | 'LOOP_STOPPED' | 'DROPPED' | 'OVER_BUDGET' | 'DEGRADED'
   readonly reason: string
+  /** of `limits.concurrency`: which runs it is counted with, and how many of them may run; null: no limit */
+  readonly slot: { readonly key: string; readonly max: number } | null
+  /** COALESCED: the run that has not started, and works on this event as well */
+  readonly into: string | null
+  /** older runs that end at their next edge because of this one */
+  readonly cancels: readonly string[]
 }
 
 /** What becomes of one reception, and why. */
@@ -90,23 +98,42 @@ function decideNew({ event, known, echo }: Arrival, snapshot: CodexSnapshot, bot
   if (match.muted) {
     return ruling(here, 'MUTED', match.muted.reason, { rule: match.muted.rule, considered: match.considered })
   }
-  return match.agents.length === 0 ? unrouted(here, match, snapshot) : routed(here, match)
+  if (match.agents.length === 0) return unrouted(here, match, snapshot)
+  const wakings = match.agents.map((woken) => waking(here, woken, snapshot))
+  return withWakings(ruling(here, 'ROUTED', '', { considered: match.considered }), wakings)
 }
 
-function routed(event: GuildEvent, match: RouteMatch): Ruling {
-  const wakings = match.agents.map((woken) => waking(event, woken))
-  const woken = wakings.filter(({ outcome }) => outcome === 'ROUTED')
-  const first = woken[0] ?? wakings.find(({ outcome }) => outcome === 'LOOP_STOPPED') ?? wakings[0]
-  const rest = { rule: first?.rule ?? null, wakings, considered: match.considered }
-  if (woken.length > 0) return ruling(event, 'ROUTED', `wakes ${woken.map(({ agentId }) => agentId).join(', ')}`, rest)
-  const disposition = first?.outcome === 'LOOP_STOPPED' ? 'LOOP_STOPPED' : 'UNROUTED'
-  return ruling(event, disposition, wakings.map(({ reason }) => reason).join('; '), rest)
+/** What becomes of an event whose agents were refused: the outcome that comes first here. */
+const outcomes = [
+  ['ROUTED', 'ROUTED'],
+  ['COALESCED', 'COALESCED'],
+  ['LOOP_STOPPED', 'LOOP_STOPPED'],
+  ['OVER_BUDGET', 'OVER_BUDGET'],
+  ['DROPPED', 'RATE_LIMITED'],
+  ['DEGRADED', 'UNROUTED'],
+] as const
+
+/** A ruling follows from what becomes of the agents that are named; at least one is. */
+export function withWakings(before: Ruling, wakings: readonly Waking[]): Ruling {
+  const found = outcomes.find(([name]) => wakings.some(({ outcome }) => outcome === name))
+  const [outcome, disposition] = found ?? (['DEGRADED', 'UNROUTED'] as const)
+  const first = wakings.find((waking) => waking.outcome === outcome)
+  const woken = wakings.filter((waking) => waking.outcome === 'ROUTED')
+  const reason =
+    woken.length > 0
+      ? `wakes ${woken.map(({ agentId }) => agentId).join(', ')}`
+      : wakings.map((waking) => waking.reason).join('; ')
+  return { ...before, disposition, reason, rule: first?.rule ?? null, wakings }
 }
 
-function waking(event: GuildEvent, { agent, rule, priority }: RouteMatch['agents'][number]): Waking {
-  const { metadata, spec } = agent.manifest
+function waking(
+  event: GuildEvent,
+  { agent, rule, priority }: RouteMatch['agents'][number],
+  snapshot: CodexSnapshot,
+): Waking {
+  const { metadata } = agent.manifest
   const { depth, root } = event.metadata.causal
-  const { maxDepth } = spec.limits.causal
+  const { maxDepth } = causalLimits(snapshot, agent)
   const verdict =
     agent.unmet.length > 0
       ? ({ outcome: 'DEGRADED', reason: `${agent.id} is degraded: ${agent.unmet.join('; ')}` } as const)
@@ -124,6 +151,9 @@ function waking(event: GuildEvent, { agent, rule, priority }: RouteMatch['agents
     rule,
     priority: priority ?? event.metadata.priority,
     invocationId: hashId('inv', event.id, agent.id),
+    slot: slotOf(agent, event),
+    into: null,
+    cancels: [],
     ...verdict,
   }
 }

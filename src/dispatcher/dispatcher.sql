@@ -38,7 +38,7 @@ LEFT JOIN LATERAL (
 -- name: write
 -- The rows of a batch: events, their receipts and their invocations. Another dispatcher may be deciding the same: the unique keys of
 -- events and receipts say who was first, and only the receipts that are returned were written here.
--- $1 events · $2 receipts · $3 invocations
+-- $1 events · $2 receipts · $3 invocations · $4 events that join runs which have not started · $5 runs that are to stop
 WITH new_events AS (
   INSERT INTO guild_core.events
     (id, type, source, connector, chapter, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload, metadata,
@@ -68,14 +68,36 @@ WITH new_events AS (
 ), new_invocations AS (
   INSERT INTO guild_core.invocations
     (id, agent_id, agent_type, agent_version, chapter, event_id, trace_id, causal_root, causal_depth, parent_id, codex_commit,
-     snapshot_hash, rule, priority, state, queued_at)
+     snapshot_hash, rule, priority, state, queued_at, slot_key, slots_max, coalesced, latest_event_id)
   SELECT i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i.trace_id, i.causal_root, i.causal_depth,
-    i.parent_id, i.codex_commit, i.snapshot_hash, i.rule, i.priority, 'QUEUED', i.queued_at
+    i.parent_id, i.codex_commit, i.snapshot_hash, i.rule, i.priority, 'QUEUED', i.queued_at, i.slot_key,
+    i.slots_max, i.coalesced, i.latest_event_id
   FROM jsonb_to_recordset($3::jsonb) AS i (
     id text, agent_id text, agent_type text, agent_version text, chapter text, event_id text, trace_id text, causal_root text,
-    causal_depth integer, parent_id text, codex_commit text, snapshot_hash text, rule text, priority text, queued_at timestamptz
+    causal_depth integer, parent_id text, codex_commit text, snapshot_hash text, rule text, priority text, queued_at timestamptz,
+    slot_key text, slots_max integer, coalesced integer, latest_event_id text
   )
   WHERE i.event_id IN (SELECT id FROM new_events)
   ON CONFLICT DO NOTHING
+), joined AS (
+  UPDATE guild_core.invocations i
+  SET coalesced = i.coalesced + j.events, 
+      priority = (guild_core.lanes())[least(j.lane, array_position(guild_core.lanes(), i.priority::text))],
+      latest_event_id = CASE
+        WHEN j.occurred_at >= (SELECT e.occurred_at FROM guild_core.events e WHERE e.id = coalesce(i.latest_event_id, i.event_id))
+        THEN j.event_id ELSE i.latest_event_id END
+  FROM (
+    SELECT run, count(*)::integer AS events, max(occurred_at) AS occurred_at,
+      (array_agg(event_id ORDER BY occurred_at DESC, event_id))[1] AS event_id,
+      min(array_position(guild_core.lanes(), priority)) AS lane
+    FROM jsonb_to_recordset($4::jsonb) AS j (run text, event_id text, occurred_at timestamptz, priority text)
+    WHERE event_id IN (SELECT id FROM new_events)
+    GROUP BY run
+  ) j
+  WHERE i.id = j.run
+), cancelled AS (
+  UPDATE guild_core.invocations i SET cancel = c.reason
+  FROM jsonb_to_recordset($5::jsonb) AS c (run text, event_id text, reason text)
+  WHERE i.id = c.run AND i.finished_at IS NULL AND i.cancel IS NULL AND c.event_id IN (SELECT id FROM new_events)
 )
 SELECT id FROM new_receipts;

@@ -12,10 +12,11 @@ import type { Log } from '../kernel/log.ts'
 import { agentTopic, topics } from '../kernel/topics.ts'
 import { dispatchSpan } from '../traces/event-spans.ts'
 import type { Tracer } from '../traces/tracer.ts'
+import { admitAll } from './admission.ts'
 import { type Arrival, decide, type Ruling } from './decide.ts'
 import type { EchoConfirmer } from './echo.ts'
 import { eventSchema } from './event-schema.ts'
-import { auditEntry, decisionsOf, eventRow, invocationRows, receiptRow, woken } from './rows.ts'
+import { auditEntry, cancelRows, decisionsOf, eventRow, invocationRows, joinRows, receiptRow, woken } from './rows.ts'
 import { bury, type Unreadable } from './unreadable.ts'
 
 const sql = statements(import.meta.url, './dispatcher.sql', ['lookUp', 'write'])
@@ -42,7 +43,7 @@ const attemptsMax = 200
 
 /**
  * From `guild.events.inbound` to invocations: one transaction per batch, with three statements of its own whatever the batch's size
- * (look up, write, decisions) and one `outbox.add` for the audit trail and for each agent woken. Every message ends in one receipt
+ * (look up, write, decisions; a fourth where trees of causes continue or runs overlap) and one `outbox.add` for the audit trail and for each agent woken. Every message ends in one receipt
  * with one disposition (law 5); what is no event goes to the dead letters. Idempotent: a receipt that is known changes nothing.
  * A batch that the database refuses is tried again one by one, so that one bad message never takes its neighbours along.
  */
@@ -115,7 +116,7 @@ async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Pr
       if (pass === passesMax)
         throw new GuildError('GUILD_OVERLOADED', { why: 'other dispatchers keep winning the same events' })
       const arrivals = await lookUp(tx, deps, pending)
-      const decided = decide(arrivals, snapshot, deps.botLogins)
+      const decided = await admitAll(tx, decide(arrivals, snapshot, deps.botLogins), snapshot)
       const won = await write(tx, snapshot, decided, at)
       written.push(...decided.filter(({ event }) => won.has(event.metadata.receipt_id)))
       pending = decided
@@ -170,9 +171,23 @@ async function write(
   const { rows } = await tx.query<{ id: string }>(sql.write, [
     JSON.stringify(events.map((ruling) => eventRow(ruling, snapshot, at))),
     JSON.stringify(rulings.map(receiptRow)),
-    JSON.stringify(events.flatMap((ruling) => invocationRows(ruling, snapshot, at))),
+    JSON.stringify(events.flatMap((ruling) => invocationRows(ruling, events, snapshot, at))),
+    JSON.stringify(joinRows(events)),
+    JSON.stringify(cancelRows(events)),
   ])
-  return new Set(rows.map(({ id }) => id))
+  const won = new Set(rows.map(({ id }) => id))
+  // An event may have joined the run of another in this batch, which another dispatcher has won: then nothing of this is true.
+  if (events.some((ruling) => won.has(ruling.event.metadata.receipt_id) && joinsLost(ruling, events, won))) {
+    throw new GuildError('GUILD_OVERLOADED', { why: 'another dispatcher has won a run that events of this batch join' })
+  }
+  return won
+}
+
+function joinsLost({ wakings }: Ruling, rulings: readonly Ruling[], won: ReadonlySet<string>): boolean {
+  return wakings.some(({ into }) => {
+    const lead = into !== null && rulings.find((other) => woken(other).some((waking) => waking.invocationId === into))
+    return lead && !won.has(lead.event.metadata.receipt_id)
+  })
 }
 
 async function publish(

@@ -57,10 +57,19 @@ export function receiptRow({ event, disposition, duplicateOf }: Ruling): JsonObj
   }
 }
 
-export function invocationRows(ruling: Ruling, snapshot: CodexSnapshot, at: string): readonly JsonObject[] {
+/** @param batch all rulings of the batch: those whose events join a run that is written with them */
+export function invocationRows(
+  ruling: Ruling,
+  batch: readonly Ruling[],
+  snapshot: CodexSnapshot,
+  at: string,
+): readonly JsonObject[] {
   const { event } = ruling
   const { causal, trace_id } = event.metadata
   return woken(ruling).map((waking) => ({
+    ...joined(waking.invocationId, ruling, batch),
+    slot_key: waking.slot?.key ?? null,
+    slots_max: waking.slot?.max ?? null,
     id: waking.invocationId,
     agent_id: waking.agentId,
     agent_type: waking.agentType,
@@ -77,6 +86,35 @@ export function invocationRows(ruling: Ruling, snapshot: CodexSnapshot, at: stri
     priority: waking.priority,
     queued_at: at,
   }))
+}
+
+function joined(invocationId: string, lead: Ruling, batch: readonly Ruling[]): JsonObject {
+  const events = batch
+    .filter(({ wakings }) => wakings.some(({ into }) => into === invocationId))
+    .map(({ event }) => event)
+  const newest = [lead.event, ...events].reduce((a, b) => (b.metadata.occurred_at >= a.metadata.occurred_at ? b : a))
+  return { coalesced: events.length, latest_event_id: newest === lead.event ? null : newest.id }
+}
+
+/** Events that join runs which stand in the table: the newest of them is what the run works on. */
+export function joinRows(batch: readonly Ruling[]): readonly JsonObject[] {
+  const own = new Set(batch.flatMap((ruling) => woken(ruling).map(({ invocationId }) => invocationId)))
+  return batch.flatMap(({ event, wakings }) =>
+    wakings.flatMap(({ into, priority }) =>
+      into === null || own.has(into)
+        ? []
+        : [{ run: into, event_id: event.id, occurred_at: event.metadata.occurred_at, priority }],
+    ),
+  )
+}
+
+/** Runs that end because a newer one takes their place. */
+export function cancelRows(batch: readonly Ruling[]): readonly JsonObject[] {
+  return batch.flatMap(({ event, wakings }) =>
+    wakings.flatMap(({ cancels, invocationId }) =>
+      cancels.map((run) => ({ run, event_id: event.id, reason: `${invocationId} for ${event.id} takes its place` })),
+    ),
+  )
 }
 
 /** One for the event and one for each agent that was named, also when it was not woken. */
@@ -103,10 +141,21 @@ export function decisionsOf(ruling: Ruling, snapshot: CodexSnapshot, at: string)
       stage: waking.outcome === 'ROUTED' ? 'dispatch' : 'admission',
       outcome: waking.outcome,
       agent_id: waking.agentId,
-      invocation_id: waking.outcome === 'ROUTED' ? waking.invocationId : null,
+      invocation_id: waking.outcome === 'ROUTED' ? waking.invocationId : waking.into,
       rule: waking.rule,
       reason: waking.reason,
     })),
+    ...wakings.flatMap((waking) =>
+      waking.cancels.map((run): Decision => ({
+        ...common,
+        stage: 'admission',
+        outcome: 'CANCELLING',
+        agent_id: waking.agentId,
+        invocation_id: run,
+        rule: waking.rule,
+        reason: `${waking.invocationId} takes its place: it stops at its next edge`,
+      })),
+    ),
   ]
 }
 

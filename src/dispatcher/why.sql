@@ -38,7 +38,10 @@ ORDER BY d.at, d.id LIMIT 1000;
 -- name: invocations
 SELECT id, agent_id, agent_type, agent_version, chapter, rule, priority, state, reason, reason_detail, attempts, queued_at, started_at,
   finished_at, summary, provider, model, model_calls, tool_calls, input_tokens, output_tokens, cost_micros, actions, codex_commit
-FROM guild_core.invocations WHERE event_id = $1
+FROM guild_core.invocations
+WHERE event_id = $1
+  -- a run of another event that this one joined before it started
+  OR id IN (SELECT d.invocation_id FROM guild_core.decisions d WHERE d.event_id = $1 AND d.outcome = 'COALESCED')
 ORDER BY queued_at, id;
 
 -- name: actions

@@ -22,7 +22,7 @@ const unknownAttempts = 5
 /**
  * The agent executor (seed §2.7): for each invocation load prompt, fetch context, call the model, execute tools, publish actions,
  * finish. Any number of executors share the work; whoever holds the lease owns the run. A message is acknowledged when the run is over
- * and returned while it is not: when another worker has it, when it waits, when this one stops.
+ * and returned while it is not: when another worker has it, when it waits, when this one stops. What was not admitted waits as a row.
  */
 export function executor(deps: ExecutorDeps): Consumer {
   const leaseMs = deps.options?.leaseMs ?? 30_000
@@ -55,6 +55,7 @@ async function attempt(
   switch (claim.kind) {
     case 'over':
     case 'suspended':
+    case 'held':
       return null
     case 'later':
       return {

@@ -7,6 +7,7 @@ import type { GuildEvent } from '../kernel/event.ts'
 import { hashId } from '../kernel/ids.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import { agentTopic, topics } from '../kernel/topics.ts'
+import { releaseAdmission } from './admission.ts'
 import type { ExecutorDeps } from './executor-deps.ts'
 import type { Ending } from './ending.ts'
 import type { Journal } from './journal.ts'
@@ -44,6 +45,7 @@ export async function finish(
   })
   await journal.transact(async (tx) => {
     await deps.outbox.add(tx, topics.audit, [auditMessage(auditEntry(journal, { ...ending, summary }, transcriptRef))])
+    await releaseAdmission(tx, deps, journal, agent, state)
     if (state === 'DEAD') await deps.outbox.add(tx, topics.dead, [deadMessage(journal, detail)])
     const at = journal.at
     return {

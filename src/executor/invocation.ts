@@ -4,6 +4,7 @@ import type { Database } from '../database/database.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { priorities, type EventMetadata, type GuildEvent } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
+import { holdBack } from './admission.ts'
 import { claimStatements, Journal } from './journal.ts'
 import { readSteps } from './step.ts'
 
@@ -32,6 +33,12 @@ const row = z.object({
   /** by people, on top of the manifest's limits */
   granted_tokens: z.number(),
   granted_cost_micros: z.number(),
+  /** of `limits.concurrency`; null: no limit */
+  slot_key: z.string().nullable(),
+  /** set: it ends at its next edge, for this reason */
+  cancel: z.string().nullable(),
+  /** the agent was degraded by failures when this attempt began */
+  has_breaker: z.boolean(),
 })
 export type Invocation = z.infer<typeof row>
 
@@ -43,6 +50,8 @@ export type Claim =
   | { readonly kind: 'suspended' }
   /** leased by a live worker, or not due yet */
   | { readonly kind: 'later'; readonly state: string; readonly waitMs: number }
+  /** it waits as a row, and is sent again when it may start */
+  | { readonly kind: 'held' }
   | { readonly kind: 'unknown' }
 
 const final: ReadonlySet<string> = new Set(['COMPLETED', 'STOPPED', 'FAILED', 'DEAD'])
@@ -83,16 +92,17 @@ export async function claimInvocation(deps: ClaimDeps, id: string): Promise<Clai
     ])
     return { invocation, event: eventOf(found), steps: readSteps(found.steps) }
   })
-  if (!claimed) return look(database, id)
+  if (!claimed) return look(database, clock, id)
   const { invocation, event, steps } = claimed
   return { kind: 'claimed', journal: new Journal(database, clock, invocation, steps), event }
 }
 
-async function look(database: Database, id: string): Promise<Claim> {
+async function look(database: Database, clock: Clock, id: string): Promise<Claim> {
   const { rows } = await database.query<{ state: string; wait_ms: number | null }>(claimStatements.look, [id])
   const [found] = rows
   if (!found) return { kind: 'unknown' }
   if (final.has(found.state)) return { kind: 'over', state: found.state }
+  if (!found.wait_ms && (await holdBack(database, clock, id))) return { kind: 'held' }
   if (suspended.has(found.state)) return { kind: 'suspended' }
   return { kind: 'later', state: found.state, waitMs: found.wait_ms ?? 0 }
 }

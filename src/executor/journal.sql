@@ -6,6 +6,7 @@ UPDATE guild_core.invocations i
 SET state = 'RUNNING', lease_owner = $2, lease_epoch = i.lease_epoch + 1, attempts = i.attempts + 1, not_before = NULL,
     lease_until = now() + $3::double precision * interval '1 millisecond',
     started_at = coalesce(i.started_at, now()), running_since = now(), waiting_since = NULL,
+    held_at = NULL, held_by = NULL, held_reason = NULL, predicted_start = NULL,
     active_ms = i.active_ms + coalesce(extract(epoch FROM least(now(), i.lease_until) - i.running_since) * 1000, 0)::bigint,
     waited_ms = i.waited_ms + coalesce(extract(epoch FROM now() - i.waiting_since) * 1000, 0)::bigint,
     failing_seq = CASE WHEN i.lease_owner IS NULL THEN i.failing_seq ELSE p.next_seq END,
@@ -15,16 +16,24 @@ FROM (
 ) AS p
 WHERE i.id = $1 AND i.state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE', 'WAITING_ACTION', 'WAITING_APPROVAL')
   AND (i.lease_until IS NULL OR i.lease_until <= now()) AND (i.not_before IS NULL OR i.not_before <= now())
+  -- Admission, late (0013_admission.sql): a breaker, then a slot. What was cancelled may always end.
+  AND (i.cancel IS NOT NULL OR (
+    (i.attempts > 0 OR NOT EXISTS (SELECT 1 FROM guild_core.agent_breakers b WHERE b.agent_id = i.agent_id)
+      OR guild_core.breaker_lets(i.id, i.agent_id))
+    AND (i.slots_max IS NULL OR guild_core.slot_free(i.id, i.agent_id, i.slot_key, i.slots_max,
+      guild_core.place_in_line(i.priority, i.queued_at)))))
 RETURNING i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i.trace_id, i.causal_root, i.causal_depth,
   i.codex_commit, i.rule, i.priority, i.lease_epoch, i.attempts, i.failing_seq, i.failures, i.queued_at, i.active_ms, i.waited_ms,
-  i.granted_tokens, i.granted_cost_micros;
+  i.granted_tokens, i.granted_cost_micros,
+  i.slot_key, i.cancel, EXISTS (SELECT 1 FROM guild_core.agent_breakers b WHERE b.agent_id = i.agent_id) AS has_breaker;
 
 -- name: load
 -- After the claim, in a snapshot of its own: a step that the last owner wrote while we waited for the row must be seen.
 SELECT e.id, e.type, e.source, e.payload, e.metadata,
   (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.seq, s.attempt), '[]') FROM guild_core.run_steps s WHERE s.invocation_id = $1) AS steps
 FROM guild_core.invocations i
-JOIN guild_core.events e ON e.id = i.event_id
+-- Of the events that joined the run before it started the newest one holds.
+JOIN guild_core.events e ON e.id = coalesce(i.latest_event_id, i.event_id)
 WHERE i.id = $1;
 
 -- name: look
@@ -59,7 +68,7 @@ WITH own AS (
     wait_ms double precision, failing_seq integer, failures integer
   )
   WHERE i.id = $1 AND i.lease_epoch = $2 AND i.state = 'RUNNING'
-  RETURNING i.id
+  RETURNING i.id, i.cancel
 ), written AS (
   INSERT INTO guild_core.run_steps
     (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at)
@@ -75,7 +84,7 @@ WITH own AS (
     WHERE run_steps.status = 'INTENT'
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM own)::integer AS own, (SELECT count(*) FROM written)::integer AS written;
+SELECT (SELECT count(*) FROM own)::integer AS own, (SELECT cancel FROM own) AS cancel, (SELECT count(*) FROM written)::integer AS written;
 
 -- name: beat
 UPDATE guild_core.invocations SET lease_until = now() + $3::double precision * interval '1 millisecond'

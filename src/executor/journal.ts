@@ -52,11 +52,13 @@ export class Journal {
   readonly #steps: Map<string, Step>
   readonly #heldSteps: Step[] = []
   readonly #heldDecisions: Decision[] = []
+  #cancelled: string | null
 
   constructor(db: Database, clock: Clock, invocation: Invocation, steps: readonly Step[]) {
     this.#db = db
     this.#clock = clock
     this.invocation = invocation
+    this.#cancelled = invocation.cancel
     this.#steps = new Map(steps.map((step) => [keyOf(step), step]))
   }
 
@@ -79,6 +81,10 @@ export class Journal {
   /** The first step that is not done: what an attempt that ends now has failed at. */
   get firstUnfinished(): number {
     return Math.max(-1, ...this.done.map((step) => step.seq)) + 1
+  }
+  /** Set: the run is to end at its next edge, for this reason. As of the last write. */
+  get cancelled(): string | null {
+    return this.#cancelled
   }
   /** Now, as steps and decisions carry it. */
   get at(): string {
@@ -137,12 +143,13 @@ export class Journal {
 
   async #write(tx: Queryable, entry: Entry): Promise<void> {
     const steps = [...this.#heldSteps, ...(entry.steps ?? [])]
-    const { rows } = await tx.query<{ own: number; written: number }>(sql.write, [
+    const { rows } = await tx.query<{ own: number; written: number; cancel: string | null }>(sql.write, [
       ...this.#own,
       storableText(steps),
       storableText(entry.row ?? {}),
     ])
     if (rows[0]?.own !== 1) throw new GuildError('GUILD_LEASE_LOST', { id: this.invocation.id })
+    this.#cancelled = rows[0].cancel
     if (rows[0].written !== steps.length) {
       const names = steps.map(({ seq, kind, name }) => `${seq} ${kind} ${name}`).join(', ')
       throw new GuildError('GUILD_INTERNAL', {

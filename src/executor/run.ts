@@ -39,6 +39,7 @@ export async function runInvocation(
   signal: AbortSignal,
 ): Promise<RunResult> {
   const claimedAtMs = deps.clock.now().getTime()
+  if (journal.cancelled !== null) return halt(deps, journal, event, null, cancelled(journal))
   const prompt = await loadPrompt(deps.codex, journal, (failures) => waitMs(deps, failures))
   if (prompt.kind !== 'prompt') return halt(deps, journal, event, null, prompt)
   const { snapshot, agent } = prompt
@@ -64,6 +65,7 @@ export async function runInvocation(
 async function converse(run: Run): Promise<Halt> {
   for (;;) {
     run.signal.throwIfAborted()
+    if (run.journal.cancelled !== null) return cancelled(run.journal)
     const turns = turnsOf(run.journal)
     const last = turns.at(-1)
     if (last) {
@@ -78,6 +80,12 @@ async function converse(run: Run): Promise<Halt> {
     const stopped = await nextCall(run, turns)
     if (stopped) return stopped
   }
+}
+
+function cancelled(journal: Journal): Halt {
+  const detail = journal.cancelled ?? ''
+  const summary = templateSummary(journal, detail)
+  return { kind: 'end', ending: { state: 'STOPPED', reason: 'CANCELLED', detail, summary, output: null } }
 }
 
 async function nextCall(run: Run, turns: readonly Turn[]): Promise<Halt | null> {

@@ -111,6 +111,7 @@ export function aCodex(over: CodexOverrides = {}): CodexSnapshot {
     ]),
     providers: new Map(),
     rulesFiles: new Map(),
+    toolPins: new Map(),
     denials: over.denials ?? [],
     privacy: noPrivacy,
     warnings: [],

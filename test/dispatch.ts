@@ -128,6 +128,7 @@ export function aSnapshot(agents: readonly CompiledAgent[], routes: readonly Com
     connectors: new Map(),
     providers: new Map(),
     rulesFiles: new Map(),
+    toolPins: new Map(),
     denials: [],
     privacy: noPrivacy,
     warnings: [],

@@ -91,6 +91,7 @@ export class Bench {
       connectors: new Map(),
       providers: new Map(),
       rulesFiles: new Map(),
+      toolPins: new Map(),
       denials: [],
       privacy: noPrivacy,
       warnings: [],
@@ -245,7 +246,8 @@ export class Bench {
       name,
       description: `reads ${name}`,
       inputSchema: { type: 'object' },
-      readOnly: !name.includes('write'),
+      annotations: { readOnlyHint: !name.includes('write') },
+      builtin: true,
     })
     return {
       open: () => ({

@@ -11,6 +11,7 @@ import { unknownName } from './nearest.ts'
 import type { Report } from './report.ts'
 import type { CodexSnapshot, CompiledAgent, CompiledRule } from './snapshot.ts'
 import { templateProblem } from './template-parser.ts'
+import { unpinnedUses } from './tool-use.ts'
 
 type AgentDocument = CodexDocument<AgentManifest>
 type Files = ReadonlyMap<string, string>
@@ -130,6 +131,9 @@ function checkContext({ yaml, value }: AgentDocument, documents: Documents, file
   for (const [index, { name }] of value.spec.tools.allow.entries()) {
     checkTool(['spec', 'tools', 'allow', index], name)
   }
+  for (const { path, tool } of unpinnedUses(value, documents)) {
+    report.warning(yaml, path, `${tool} is not pinned, so it is quarantined: run guild codex lock, read and merge it`)
+  }
 }
 
 function checkActions(
@@ -244,6 +248,9 @@ function unmetOf({ yaml, value }: AgentDocument, documents: Documents, report: R
     if (!connectors.includes(name)) {
       add(['spec', 'requires', 'connectors', index], `needs the connector ${name}, and there is none`)
     }
+  }
+  for (const { tool, path } of unpinnedUses(value, documents).filter(({ required }) => required)) {
+    add(path, `needs the tool ${tool}, which tools.lock.yaml does not pin`)
   }
   return unmet
 }

@@ -17,6 +17,8 @@ export const kindFolders: Readonly<Record<string, Kind>> = {
   rules: 'Rules',
   tests: 'Test',
 }
+/** Kinds of which there is one file, at the root. */
+export const rootFiles: Readonly<Record<string, Kind>> = { 'tools.lock.yaml': 'ToolLock' }
 /** Folders of texts that the kinds refer to. */
 const textFolders = ['prompts', 'schemas', 'state', 'adr']
 export const codexFolders: readonly string[] = [...Object.keys(kindFolders), ...textFolders]
@@ -39,11 +41,12 @@ export function readDocuments(files: ReadonlyMap<string, string>, report: Report
     Policy: [],
     Connector: [],
     Provider: [],
+    ToolLock: [],
     Rules: [],
     Test: [],
   }
   for (const [file, text] of [...files].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    const kind = kindFolders[file.slice(0, file.indexOf('/'))]
+    const kind = rootFiles[file] ?? kindFolders[file.slice(0, Math.max(0, file.indexOf('/')))]
     if (!kind) continue
     // Policies are also house rules: texts that prompts take in.
     if (kind === 'Policy' && file.endsWith('.md')) continue
@@ -69,7 +72,7 @@ function readInto(bins: Bins, kind: Kind, yaml: YamlFile, report: Report): void 
   // The schema of this kind has just read it; the compiler cannot follow the pair of kind and bin.
   const document = { file: yaml.file, yaml, value: result.data } as Bins[Kind][number]
   const { name } = document.value.metadata
-  const expected = yaml.file.replace(/^.*\/|\.ya?ml$/g, '')
+  const expected = yaml.file.replace(/^.*\/|(\.lock)?\.ya?ml$/g, '')
   if (name !== expected) {
     report.error(yaml, ['metadata', 'name'], `the name “${name}” differs from the file’s name “${expected}”`)
   }
@@ -88,7 +91,8 @@ function isOfKind(yaml: YamlFile, kind: Kind, report: Report): boolean {
   if (said === kind || said === undefined) return true // the schema says that it is missing
   const home = Object.entries(kindFolders).find(([, other]) => other === said)?.[0]
   const meant = typeof said === 'string' ? nearest(said, Object.keys(kinds)) : null
-  const hint = home ? `its place is ${home}/` : meant ? `did you mean “${meant}”?` : ''
+  const root = Object.entries(rootFiles).find(([, other]) => other === said)?.[0]
+  const hint = root ? `its place is ${root}` : home ? `its place is ${home}/` : meant ? `did you mean “${meant}”?` : ''
   report.error(yaml, ['kind'], `this folder holds ${kind}, not ${JSON.stringify(said)}${hint && `; ${hint}`}`)
   return false
 }

@@ -1,4 +1,4 @@
-import { codexFolders } from './documents.ts'
+import { codexFolders, rootFiles } from './documents.ts'
 import type { CodexProblem } from './snapshot.ts'
 
 export const fileBytesMax = 1024 * 1024
@@ -29,7 +29,8 @@ export function selectFiles<T extends Found>(
   let bytes = 0
   for (const file of found.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
     const [top = ''] = file.path.split('/')
-    if (!codexFolders.includes(top) || !file.path.includes('/')) {
+    const known = file.path.includes('/') ? codexFolders.includes(top) : Object.hasOwn(rootFiles, file.path)
+    if (!known) {
       if (!harmless.test(top)) strangers.add(top)
     } else if (file.kind !== 'file') {
       problems.push(error(file.path, 'is a link or a submodule; a Codex holds plain files only'))

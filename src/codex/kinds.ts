@@ -20,6 +20,7 @@ const holdMin = z
   .describe('least hold per action type, or `*`; the longest of grant, chapter and policies holds')
 const dataClass = z.enum(dataClasses)
 const detectorClass = z.enum(detectorClasses)
+const toolClass = z.enum(['read', 'write'])
 
 const quota = z.strictObject({
   tokens: z
@@ -351,6 +352,41 @@ export const connector = z.strictObject({
       ])
       .optional()
       .describe('the MCP server that answers reads'),
+    classes: z
+      .record(z.string().regex(/^[\w-]+$/), toolClass)
+      .default({})
+      .describe('of its tools, by name without the connector; holds before tools.lock.yaml'),
+    integrity: z
+      .enum(['member', 'outsider', 'public'])
+      .default('outsider')
+      .describe('whose words its results hold, where the server is not built in: the least trusted author'),
+  }),
+})
+
+/** `tools.lock.yaml` at the root: what a person has read of the tools that others' servers offer, written by `guild codex lock`. */
+export const toolLock = z.strictObject({
+  apiVersion,
+  kind: z.literal('ToolLock'),
+  metadata: head,
+  spec: z.strictObject({
+    tools: z
+      .array(
+        z.strictObject({
+          name: z.string().regex(/^[a-z0-9-]+\.[\w-]+$/, 'connector.tool'),
+          class: toolClass.describe('only a read is ever called by a run; may be changed by hand, nothing else may'),
+          hash: z
+            .string()
+            .regex(/^[0-9a-f]{64}$/, 'SHA-256 in hex')
+            .describe('of name, description, inputSchema, outputSchema and annotations as they stand here'),
+          pinned: z.iso.date().describe('when'),
+          description: z.string(),
+          inputSchema: z.record(z.string(), z.unknown()),
+          outputSchema: z.record(z.string(), z.unknown()).optional(),
+          annotations: z.record(z.string(), z.unknown()).optional(),
+        }),
+      )
+      .max(2_000)
+      .default([]),
   }),
 })
 
@@ -362,6 +398,7 @@ export const kinds = {
   Policy: policy,
   Connector: connector,
   Provider: provider,
+  ToolLock: toolLock,
   Rules: rules,
   Test: test,
 } as const
@@ -374,6 +411,8 @@ export type RoutingFile = z.infer<typeof routing>
 export type PolicyFile = z.infer<typeof policy>
 export type ConnectorFile = z.infer<typeof connector>
 export type ProviderFile = z.infer<typeof provider>
+export type ToolLockFile = z.infer<typeof toolLock>
+export type ToolPin = ToolLockFile['spec']['tools'][number]
 export type RulesFile = z.infer<typeof rules>
 export type TestFile = z.infer<typeof test>
 export type CronTrigger = z.infer<typeof cronTrigger>

@@ -8,6 +8,7 @@ import { readDocuments, type CodexDocument, type Documents } from './documents.t
 import type { TestFile } from './kinds.ts'
 import { unknownName } from './nearest.ts'
 import { Report } from './report.ts'
+import { compileToolPins } from './tool-lock.ts'
 import type { CodexProblem, CodexSnapshot } from './snapshot.ts'
 import type { CodexFiles } from './files.ts'
 
@@ -33,6 +34,7 @@ export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
   const routes = compileRoutes(documents, report)
   const denials = compileDenials(documents, report)
   const privacy = compilePrivacy(documents, report)
+  const toolPins = compileToolPins(documents, report)
   if (documents.Agent.length === 0 && report.errors.length === 0) {
     report.add({
       severity: 'warning',
@@ -54,6 +56,7 @@ export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
     connectors: byName(documents.Connector),
     providers: byName(documents.Provider),
     rulesFiles: new Map(documents.Rules.map(({ file, value }) => [file, value])),
+    toolPins,
     denials,
     privacy,
     warnings: report.problems,

@@ -6,6 +6,7 @@ import type {
   PolicyFile,
   ProviderFile,
   RulesFile,
+  ToolPin,
 } from './kinds.ts'
 import type { DataClass, DetectorClass } from '../kernel/data-class.ts'
 import type { Condition, Expression } from './condition.ts'
@@ -80,6 +81,8 @@ export interface CodexSnapshot {
   readonly connectors: ReadonlyMap<string, ConnectorFile>
   readonly providers: ReadonlyMap<string, ProviderFile>
   readonly rulesFiles: ReadonlyMap<string, RulesFile>
+  /** what `tools.lock.yaml` pins, by `connector.tool`; a tool of a server that is not built in is used only as it stands there */
+  readonly toolPins: ReadonlyMap<string, ToolPin>
   readonly denials: readonly CompiledDenial[]
   readonly privacy: CompiledPrivacy
   readonly warnings: readonly CodexProblem[]

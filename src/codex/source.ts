@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { GuildError, reasonOf } from '../kernel/errors.ts'
 import { sha256 } from '../kernel/ids.ts'
-import { codexFolders } from './documents.ts'
+import { codexFolders, rootFiles } from './documents.ts'
 import { codexBytesMax, decodeFiles, filesMax, selectFiles, type CodexFiles, type Found } from './files.ts'
 import { type GitFolders, headStamp } from './head-stamp.ts'
 import { blobsOf, commitOf, entriesOf, git, GitFailure, isRemote, treeOf, withoutCredentials } from './git.ts'
@@ -183,7 +183,9 @@ export async function readFolder(folder: string): Promise<CodexFiles> {
   const found: Found[] = []
   for (const top of await readdir(folder, { withFileTypes: true })) {
     if (!codexFolders.includes(top.name) || !top.isDirectory()) {
-      found.push({ path: top.name, bytes: 0, kind: 'other' })
+      const own = Object.hasOwn(rootFiles, top.name) && top.isFile()
+      const bytes = own ? (await stat(join(folder, top.name))).size : 0
+      found.push({ path: top.name, bytes, kind: own ? 'file' : top.isSymbolicLink() ? 'link' : 'other' })
       continue
     }
     const inside = await readdir(join(folder, top.name), { withFileTypes: true, recursive: true })

@@ -43,7 +43,17 @@ export async function runInvocation(
   const prompt = await loadPrompt(deps.codex, journal, (failures) => waitMs(deps, failures))
   if (prompt.kind !== 'prompt') return halt(deps, journal, event, null, prompt)
   const { snapshot, agent } = prompt
-  await using tools = new ToolReader(deps.tools, snapshot.connectors, deps.clock, deps.random)
+  await using tools = new ToolReader({
+    ...deps,
+    snapshot,
+    onQuarantine: ({ tool, why }) =>
+      journal.note({
+        stage: 'guard',
+        outcome: 'TOOL_QUARANTINED',
+        rule: `tools.lock.yaml#${tool}`,
+        reason: `the tool ${tool} is not used: ${why}`,
+      }),
+  })
   const chapter = journal.invocation.chapter ?? agent.manifest.metadata.chapter ?? null
   const run: Run = {
     deps,

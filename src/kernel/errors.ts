@@ -263,8 +263,14 @@ export const errorCatalogue = {
   GUILD_TOOL_NOT_READ_ONLY: row(
     422,
     false,
-    'the tool {tool} does not declare itself a read',
-    'A run only reads; what writes is an action. The server must set readOnlyHint.',
+    'the tool {tool} is a write',
+    'A run only reads; what writes is an action. If it is a read, say `class: read` in tools.lock.yaml.',
+  ),
+  GUILD_TOOL_QUARANTINED: row(
+    422,
+    false,
+    'the tool {tool} is quarantined: {why} (offered {have}, pinned {pinned})',
+    'Nobody has agreed to it as it is now. See what changed with `guild codex lock --check`; `guild codex lock` pins it, for a person to merge.',
   ),
   GUILD_TOOL_UNAVAILABLE: row(
     503,

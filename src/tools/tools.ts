@@ -6,8 +6,11 @@ export interface ToolDescription {
   readonly name: string
   readonly description: string
   readonly inputSchema: object
-  /** MCP annotation `readOnlyHint`; a hint from the server, trusted only for built-in servers until tool locks exist */
-  readonly readOnly: boolean
+  readonly outputSchema?: object | undefined
+  /** MCP annotations as the server gave them, e.g. `readOnlyHint`: hints, which count only once a person has pinned them */
+  readonly annotations?: object | undefined
+  /** its server is part of this build, which pins it; any other must be pinned in `tools.lock.yaml` */
+  readonly builtin: boolean
 }
 
 export interface ToolResult {
@@ -25,11 +28,17 @@ export interface ToolResult {
  */
 export interface ToolSession extends AsyncDisposable {
   list(connector: string): Promise<readonly ToolDescription[]>
-  call(
-    name: string,
-    args: Readonly<Record<string, unknown>>,
-    options: { readonly signal: AbortSignal; readonly timeoutMs: number },
-  ): Promise<ToolResult>
+  call(name: string, args: Readonly<Record<string, unknown>>, options: ToolCallOptions): Promise<ToolResult>
+}
+
+export interface ToolCallOptions {
+  readonly signal: AbortSignal
+  readonly timeoutMs: number
+  /**
+   * Looks at what the server offers on every connection that has not been looked at, before the call goes out: a server that restarts
+   * in the middle of a run may come back with other tools. Throws to refuse.
+   */
+  readonly admit?: (offered: readonly ToolDescription[]) => void
 }
 
 export interface Tools {

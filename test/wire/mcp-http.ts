@@ -6,15 +6,17 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createMcpHandler, WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/server'
-import { testServer } from './mcp-server.ts'
+import { type ServerLook, testServer } from './mcp-server.ts'
 
 export interface McpHttpServer extends AsyncDisposable {
   readonly url: string
   readonly requests: readonly { readonly method: string; readonly headers: IncomingMessage['headers'] }[]
   /** tools called, in order */
   readonly calls: readonly string[]
-  /** the same port, all sessions forgotten */
-  restart(): Promise<void>
+  /** the same port, all sessions forgotten; with `look` it comes back with other tools */
+  restart(look?: ServerLook): Promise<void>
+  /** other tools from now on, without a restart; sessions that are open keep theirs */
+  change(look: ServerLook): void
   /** sent as they are, instead of the next answers to tools/call */
   readonly instead: ((response: ServerResponse) => void)[]
 }
@@ -24,7 +26,8 @@ export async function startMcpHttp(mode: 'modern' | 'sessions' | 'json'): Promis
   const requests: { method: string; headers: IncomingMessage['headers'] }[] = []
   const calls: string[] = []
   const instead: ((response: ServerResponse) => void)[] = []
-  const factory = () => testServer((tool) => calls.push(tool))
+  let look: ServerLook = {}
+  const factory = () => testServer((tool) => calls.push(tool), look)
   let serve = mode === 'modern' ? createMcpHandler(factory).fetch : sessions(mode, factory)
   let server: Server = createServer()
   const listen = async (port: number): Promise<void> => {
@@ -54,7 +57,11 @@ export async function startMcpHttp(mode: 'modern' | 'sessions' | 'json'): Promis
     requests,
     calls,
     instead,
-    async restart() {
+    change(next) {
+      look = next
+    },
+    async restart(next = look) {
+      look = next
       await stop()
       serve = mode === 'modern' ? createMcpHandler(factory).fetch : sessions(mode, factory)
       await listen(port)

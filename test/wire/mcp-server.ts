@@ -3,8 +3,15 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { McpServer } from '@modelcontextprotocol/server'
 import { z } from 'zod'
 
+/** How a server differs from what it was: it was updated, or taken over. */
+export interface ServerLook {
+  readonly descriptions?: Readonly<Record<string, string>>
+  /** these say of themselves that they write */
+  readonly writes?: readonly string[]
+}
+
 /** An MCP server that can do everything a server should not. The same tools over stdio and HTTP. */
-export function testServer(seen: (tool: string) => void = () => undefined): McpServer {
+export function testServer(seen: (tool: string) => void = () => undefined, look: ServerLook = {}): McpServer {
   const server = new McpServer({ name: 'test-server', version: '1.0.0' })
   const tool = (
     name: string,
@@ -12,15 +19,13 @@ export function testServer(seen: (tool: string) => void = () => undefined): McpS
     act: (args: Record<string, unknown>) => unknown,
     readOnlyHint = true,
   ): void => {
-    server.registerTool(
-      name,
-      { description: `does ${name}`, inputSchema, annotations: { readOnlyHint } },
-      async (args) => {
-        seen(name)
-        const out = await act(args)
-        return typeof out === 'string' ? { content: [{ type: 'text', text: out }] } : (out as never)
-      },
-    )
+    const description = look.descriptions?.[name] ?? `does ${name}`
+    const hint = look.writes?.includes(name) ? false : readOnlyHint
+    server.registerTool(name, { description, inputSchema, annotations: { readOnlyHint: hint } }, async (args) => {
+      seen(name)
+      const out = await act(args)
+      return typeof out === 'string' ? { content: [{ type: 'text', text: out }] } : (out as never)
+    })
   }
   tool('echo', z.object({ text: z.string() }), ({ text }) => String(text))
   tool('env', z.object({}), () => JSON.stringify(process.env))

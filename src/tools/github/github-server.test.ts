@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { connector } from '../../codex/kinds.ts'
+import { hintedClass } from '../../codex/tool-lock.ts'
 import { silentLog } from '../../kernel/log.ts'
 import { Secret } from '../../kernel/secret.ts'
 import { mcpTools } from '../mcp/mcp-tools.ts'
@@ -35,7 +36,7 @@ describe('the built-in GitHub server', () => {
       'github.compare',
       'github.list_pull_requests',
     ])
-    expect(tools.every(({ readOnly }) => readOnly)).toBe(true)
+    expect(tools.every((tool) => tool.builtin && hintedClass(tool) === 'read')).toBe(true)
   })
 
   it('reads a pull request as a member’s when its author is one', async () => {

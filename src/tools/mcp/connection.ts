@@ -12,6 +12,7 @@ import { tooLargeResult, toolResult } from './result.ts'
 
 /** Lists longer than this are a mistake or an attack. */
 const listPagesMax = 8
+const toolsMax = 500
 /** After the end of an answer's stream: time for the SDK to hand its last message over. */
 const settleMs = 250
 
@@ -29,6 +30,7 @@ export class Connection {
   readonly #client: Client
   #link: Link | null = null
   #ready: Promise<void> | null = null
+  #offered: Promise<readonly ToolDescription[]> | null = null
 
   constructor(name: string, connector: ConnectorFile, deps: ConnectionDeps) {
     this.#name = name
@@ -62,15 +64,28 @@ export class Connection {
   async list(signal: AbortSignal): Promise<readonly ToolDescription[]> {
     try {
       const { tools } = await this.#client.listTools(undefined, { signal, timeout: maxTimerMs })
+      if (tools.length > toolsMax) throw this.#tooMany(tools.length)
+      const builtin = this.#link?.trusted ?? false
       return tools.map((tool) => ({
         name: `${this.#name}.${tool.name}`,
         description: tool.description ?? tool.title ?? '',
         inputSchema: tool.inputSchema,
-        readOnly: tool.annotations?.readOnlyHint === true,
+        outputSchema: tool.outputSchema,
+        annotations: tool.annotations,
+        builtin,
       }))
     } catch (error) {
       throw this.#translate(error, this.#name)
     }
+  }
+
+  /** Lists once for whoever asks; a connection that is lost is replaced, and its successor asked anew. */
+  offered(signal: AbortSignal): Promise<readonly ToolDescription[]> {
+    this.#offered ??= this.list(signal).catch((error: unknown) => {
+      this.#offered = null
+      throw error
+    })
+    return this.#offered
   }
 
   async call(tool: string, args: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<ToolResult> {
@@ -85,7 +100,7 @@ export class Connection {
     }
     watched
       .run(watch, () => this.#client.callTool({ name: tool, arguments: { ...args } }, { signal, timeout: maxTimerMs }))
-      .then((result) => toolResult(result, this.#link?.trusted ?? false))
+      .then((result) => toolResult(result, this.#link?.trusted ? null : this.#connector.spec.integrity))
       .then(outcome.resolve, outcome.reject)
     try {
       return await outcome.promise
@@ -124,10 +139,15 @@ export class Connection {
         text: error.message,
         data: null,
         truncated: false,
-        integrity: this.#link?.trusted ? 'member' : 'outsider',
+        integrity: this.#link?.trusted ? 'member' : this.#connector.spec.integrity,
       }
     }
     throw this.#translate(error, tool)
+  }
+
+  #tooMany(count: number): GuildError {
+    const why = `it offers ${count} tools, at most ${toolsMax} are read`
+    return new GuildError('GUILD_TOOL_UNAVAILABLE', { connector: this.#name, why })
   }
 
   #translate(error: unknown, tool: string): Error {

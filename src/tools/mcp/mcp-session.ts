@@ -1,6 +1,6 @@
 import type { ConnectorFile } from '../../codex/kinds.ts'
 import { GuildError, reasonOf } from '../../kernel/errors.ts'
-import type { ToolDescription, ToolResult, ToolSession } from '../tools.ts'
+import type { ToolCallOptions, ToolDescription, ToolResult, ToolSession } from '../tools.ts'
 import type { Connection } from './connection.ts'
 import { Deadline } from './deadline.ts'
 import { isLost } from './lost.ts'
@@ -29,10 +29,14 @@ export class McpSession implements ToolSession {
     return this.#read(connector, connector, limits, (connection, signal) => connection.list(signal))
   }
 
-  async call(name: string, args: Readonly<Record<string, unknown>>, limits: Limits): Promise<ToolResult> {
+  async call(name: string, args: Readonly<Record<string, unknown>>, limits: ToolCallOptions): Promise<ToolResult> {
     const dot = name.indexOf('.')
     const [connector, tool] = [name.slice(0, dot), name.slice(dot + 1)]
-    return this.#read(connector, name, limits, (connection, signal) => connection.call(tool, args, signal))
+    return this.#read(connector, name, limits, async (connection, signal) => {
+      // Also when this is the repetition on a new connection: what was agreed to was offered by the old one.
+      if (limits.admit) limits.admit(await connection.offered(signal))
+      return connection.call(tool, args, signal)
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -31,10 +31,11 @@ describe('over stdio', () => {
     const tools = await session.list('acme')
     expect(tools.find((tool) => tool.name === 'acme.echo')).toMatchObject({
       description: 'does echo',
-      readOnly: true,
+      annotations: { readOnlyHint: true },
+      builtin: false,
       inputSchema: { type: 'object', required: ['text'] },
     })
-    expect(tools.find((tool) => tool.name === 'acme.write')?.readOnly).toBe(false)
+    expect(tools.find((tool) => tool.name === 'acme.write')?.annotations).toEqual({ readOnlyHint: false })
   })
 
   it('gives a child PATH, HOME and what its connector names, and nothing else', async () => {

@@ -8,8 +8,11 @@ import { answerBytesMax } from './capped-fetch.ts'
 /** `_meta` key by which a built-in server says whose words a result holds. */
 export const integrityKey = 'guild/integrity'
 
-/** A server's answer → text for the model and data for templates; both within `resultBytesMax`. */
-export function toolResult(result: CallToolResult, trusted: boolean): ToolResult {
+/**
+ * A server's answer → text for the model and data for templates; both within `resultBytesMax`.
+ * @param declared what the connector says of its server's words; null: a server of ours, which says it of each result
+ */
+export function toolResult(result: CallToolResult, declared: Integrity | null): ToolResult {
   const structured = result.structuredContent
   const full = result.content.length > 0 ? result.content.map(textOf).join('\n') : JSON.stringify(structured ?? null)
   const bytes = Buffer.byteLength(full)
@@ -21,7 +24,7 @@ export function toolResult(result: CallToolResult, trusted: boolean): ToolResult
     text,
     data: dataTooLarge ? null : data,
     truncated: bytes > resultBytesMax || dataTooLarge,
-    integrity: integrityOf(result, trusted),
+    integrity: integrityOf(result, declared),
   }
 }
 
@@ -58,8 +61,8 @@ function cutText(full: string, bytes: number): string {
 }
 
 /** Anybody's words may come through a server that is not ours, whatever it claims. */
-function integrityOf(result: CallToolResult, trusted: boolean): Integrity {
-  if (!trusted) return 'outsider'
+function integrityOf(result: CallToolResult, declared: Integrity | null): Integrity {
+  if (declared !== null) return declared
   const said = result._meta?.[integrityKey]
   return integrities.find((integrity) => integrity === said) ?? 'member'
 }

@@ -50,27 +50,6 @@ describe.each(['modern', 'sessions'] as const)('an MCP server (%s)', (mode) => {
     )
   })
 
-  it('whose tool turns into a write mid-run, without a restart → it is not called again', async () => {
-    await using server = await startMcpHttp(mode)
-    let clockMs = Date.now()
-    const clock: Clock = { now: () => new Date(clockMs), sleep: (ms, signal) => systemClock.sleep(ms, signal) }
-    const bench = await run(
-      server,
-      (request, step) => {
-        if (step === 1) return call('echo', { text: 'before' })
-        if (step > 2) return { text: resultsOf(request).at(-1) ?? '' }
-        server.change({ writes: ['echo'] })
-        clockMs += 6_000 // a model thinks for seconds
-        return call('echo', { text: 'after' })
-      },
-      { clock },
-    )
-    const open = mode === 'sessions' // a session that is open keeps the tools it began with
-    expect(server.calls).toEqual(open ? ['echo', 'echo'] : ['echo'])
-    expect(await bench.row()).toMatchObject({ state: 'COMPLETED' })
-    if (!open) expect((await bench.row())['summary']).toMatch(/is quarantined: it has changed/)
-  })
-
   it('that hangs → run ends sanely', async () => {
     await using server = await startMcpHttp(mode)
     const bench = await run(server, (request, step) => {
@@ -86,7 +65,7 @@ describe.each(['modern', 'sessions'] as const)('an MCP server (%s)', (mode) => {
     let written = 0
     const bench = await run(server, (request, step) => {
       if (step === 1) {
-        server.instead.push((response) => void flood(response, 50_000_000, (bytes) => (written += bytes)))
+        server.instead.push((response) => flood(response, 50_000_000, (bytes) => (written += bytes)))
         return call('big', { bytes: 1 })
       }
       return step === 2 ? call('echo', { text: 'again' }) : { text: resultsOf(request).join(' | ') }
@@ -96,6 +75,23 @@ describe.each(['modern', 'sessions'] as const)('an MCP server (%s)', (mode) => {
     expect(written).toBeLessThan(20_000_000)
     expect(JSON.stringify(bench.llm.requests.at(-1)).length).toBeLessThan(50_000)
   })
+})
+
+it('does not call a tool again that turned into a write mid-run, without a restart', async () => {
+  await using server = await startMcpHttp('modern')
+  let clockMs = Date.now()
+  const clock: Clock = { now: () => new Date(clockMs), sleep: (ms, signal) => systemClock.sleep(ms, signal) }
+  const script: Script = (request, step) => {
+    if (step === 1) return call('echo', { text: 'before' })
+    if (step > 2) return { text: resultsOf(request).at(-1) ?? '' }
+    server.change({ writes: ['echo'] })
+    clockMs += 6_000 // a model thinks for seconds
+    return call('echo', { text: 'after' })
+  }
+  const bench = await run(server, script, { clock })
+  expect(server.calls).toEqual(['echo'])
+  expect(await bench.row()).toMatchObject({ state: 'COMPLETED' })
+  expect((await bench.row())['summary']).toMatch(/is quarantined: it has changed/)
 })
 
 it('offers nothing that nobody has pinned, and a run that needs it says why it failed', async () => {

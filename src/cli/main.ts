@@ -13,6 +13,7 @@ import { configCommand } from './commands/config.ts'
 import { deadCommand } from './commands/dead.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { grantCommands } from './commands/grants.ts'
 import { eventsCommand } from './commands/events.ts'
 import { keysCommand } from './commands/keys.ts'
 import { mcpCommand } from './commands/mcp.ts'
@@ -67,7 +68,7 @@ export async function main(args: readonly string[]): Promise<number> {
         deadCommand,
       ],
     ],
-    ['Trust', [budgetsCommand, ledgerCommand, auditCommand, doctorCommand]],
+    ['Trust', [budgetsCommand, grantCommands, ledgerCommand, auditCommand, doctorCommand]],
     ['Own', [codexCommand, configCommand, migrateCommand, keysCommand, mcpCommand]],
   ]
   for (const [title, modules] of groups) {

@@ -39,6 +39,8 @@ export interface Api extends ScheduleApi {
   why(id: string): Promise<unknown>
   dead(query: ListQuery): Promise<Page<unknown>>
   budgets(): Promise<Page<unknown>>
+  grants(limit: number): Promise<unknown>
+  grant(body: rows.GrantBody, by: string): Promise<unknown>
   audit(query: ListQuery): Promise<Page<unknown>>
   verifyAudit(anchor: { readonly seq: number; readonly hash: string } | undefined): Promise<unknown>
   verifyLedger(): Promise<unknown>
@@ -240,6 +242,30 @@ function trustRoutes(plain: FastifyInstance, api: Api, status: StatusDeps): void
     '/budgets',
     { ...viewer, schema: about('Trust', 'Limits, consumed and reserved', pageOf(rows.budgetRow)) },
     () => api.budgets(),
+  )
+  app.get(
+    '/budgets/grants',
+    {
+      ...viewer,
+      schema: about(
+        'Desk',
+        'Runs that a budget has stopped and a grant sets going again, and what was granted',
+        rows.grants,
+        z.object({ limit }),
+      ),
+    },
+    (request) => api.grants(request.query.limit),
+  )
+  app.post(
+    '/budgets/grants',
+    {
+      config: { role: 'operator' as const },
+      schema: {
+        ...about('Desk', 'More for a run, or for the running periods of agent, chapter or organisation', rows.granted),
+        body: rows.grantBody,
+      },
+    },
+    (request) => api.grant(request.body, personOf(request)),
   )
   app.get('/ledger/verify', { ...viewer, schema: about('Trust', 'Do the sums add up?', rows.ledgerReport) }, () =>
     api.verifyLedger(),

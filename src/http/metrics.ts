@@ -10,6 +10,8 @@ const sql = statements(import.meta.url, './metrics.sql', [
   'receiptsByDisposition',
   'deskWaiting',
   'breakersOpen',
+  'ledgerImbalance',
+  'budgetUsed',
 ])
 
 export interface Metrics {
@@ -49,6 +51,13 @@ export function metrics({
   table('guild_receipts', 'Receptions by disposition; received is their sum', 'disposition', sql.receiptsByDisposition)
   table('guild_desk_waiting', 'What waits for a person', 'kind', sql.deskWaiting)
   table('guild_breakers', 'Circuit breakers by state', 'state', sql.breakersOpen)
+  table(
+    'guild_ledger_imbalance',
+    'Budgets whose reserved figures are not the sum of their open reservations; 0 is right',
+    'dimension',
+    sql.ledgerImbalance,
+  )
+  table('guild_budget_used_ratio', 'Consumed share of a limit in its running period', 'budget', sql.budgetUsed)
   const ready = new Gauge({
     name: 'guild_bus_ready',
     help: 'Messages deliverable and not claimed',

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { dispositions, priorities } from '../kernel/event.ts'
+import { levelNames } from '../ledger/ledger.ts'
 
 /**
  * The shapes of the API's answers, as JSON: the OpenAPI document is made from them, the CLI reads them, and a test holds every answer
@@ -164,7 +165,70 @@ export const budgetRow = z.looseObject({
   cost_limit_micros: count.nullable(),
   consumed_cost_micros: count,
   reserved_cost_micros: count,
+  granted_tokens: count.describe('by people; the limits count them in'),
+  granted_cost_micros: count,
+  burn_tokens_per_hour: count.describe('in the last hour, six hours or seven days of an hour, day or month'),
+  burn_cost_micros_per_hour: count,
+  exhausted_at: time.nullable().describe('at this rate; null: it lasts for its period'),
+  level: z.enum(levelNames),
+  degradations: z.array(z.string()).describe('in force at this level'),
 })
+
+export const grantRow = z.looseObject({
+  id: z.string(),
+  budget_id: z.string(),
+  entity_type: z.string(),
+  entity_id: z.string(),
+  limit_kind: z.string(),
+  tokens: count,
+  cost_micros: count,
+  invocation_id: z.string().nullable(),
+  granted_by: z.string(),
+  reason: z.string().nullable(),
+  at: time,
+})
+
+/** A run that a budget has stopped, and that a grant sets going again. */
+export const stoppedRow = z.looseObject({
+  id: z.string(),
+  agent_id: z.string(),
+  event_id: z.string(),
+  event_type: z.string(),
+  subject_id: z.string(),
+  reason: z.string(),
+  reason_detail: z.string().nullable(),
+  finished_at: time,
+  input_tokens: count,
+  output_tokens: count,
+  cost_micros: count,
+})
+
+export const grants = z.looseObject({ waiting: z.array(stoppedRow), given: z.array(grantRow) })
+
+export const granted = z.looseObject({
+  id: z.string(),
+  raised: z.array(z.string()).describe('budgets; none: this grant had been given before'),
+  resumed: z.string().nullable().describe('the run that goes on'),
+})
+
+/** Bounded here and, against the limit itself, by the ledger. */
+export const grantBody = z
+  .strictObject({
+    run: z.string().min(1).max(200).optional(),
+    agent: z.string().min(1).max(100).optional(),
+    chapter: z.string().min(1).max(100).optional(),
+    organisation: z.literal(true).optional(),
+    tokens: z.int().min(1).max(100_000_000).optional(),
+    cost: z.number().min(0.000001).max(10_000).optional().describe('US dollars'),
+    reason: z.string().max(2_000).optional().describe('for the audit trail'),
+    key: z.string().min(1).max(100).describe('the same key is the same grant: send it again after a lost answer'),
+  })
+  .refine((body) => [body.run, body.agent, body.chapter, body.organisation].filter(Boolean).length === 1, {
+    message: 'name exactly one of run, agent, chapter, organisation',
+  })
+  .refine((body) => body.tokens !== undefined || body.cost !== undefined, {
+    message: 'say how much: tokens, cost or both',
+  })
 
 export const auditRow = z.looseObject({
   seq: count,
@@ -291,6 +355,9 @@ export type ApprovalRow = z.infer<typeof approvalRow>
 export type AgentRow = z.infer<typeof agentRow>
 export type DeadRow = z.infer<typeof deadRow>
 export type BudgetRow = z.infer<typeof budgetRow>
+export type Grants = z.infer<typeof grants>
+export type GrantBody = z.infer<typeof grantBody>
+export type GrantAnswer = z.infer<typeof granted>
 export type AuditRow = z.infer<typeof auditRow>
 export type StoryRow = z.infer<typeof story>
 export type LedgerReport = z.infer<typeof ledgerReport>

@@ -7,6 +7,10 @@ SELECT 'action', state, count(*) FROM guild_core.actions GROUP BY state
 UNION ALL
 SELECT 'desk', 'approvals', count(*) FROM guild_core.approvals WHERE state = 'PENDING'
 UNION ALL
+SELECT 'desk', 'grants', count(*) FROM guild_core.invocations
+WHERE state = 'STOPPED' AND reason IN ('BUDGET_RUN', 'BUDGET_AGENT', 'BUDGET_CHAPTER', 'BUDGET_ORG', 'CAUSAL_DEPTH')
+  AND finished_at > now() - interval '24 hours'
+UNION ALL
 SELECT 'desk', 'parked', count(*) FROM guild_core.actions WHERE state = 'PARKED';
 
 -- name: unbalancedReservations

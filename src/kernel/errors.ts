@@ -192,6 +192,12 @@ export const errorCatalogue = {
     'the {level} budget of {entity} has no room for {need} ({left} left)',
     'Raise the budget in the Codex, or wait for the next period.',
   ),
+  GUILD_GRANT_REFUSED: row(
+    409,
+    false,
+    'the grant is not possible: {why}',
+    'Look at `guild budgets` and `guild grants`; a lasting change belongs in the Codex.',
+  ),
   GUILD_PRICE_UNKNOWN: row(
     422,
     false,

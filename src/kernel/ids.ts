@@ -4,7 +4,7 @@ const alphabet = '0123456789abcdefghjkmnpqrstvwxyz' // Crockford base32, lower c
 const bodyLength = 26
 
 /** Prefixes say what an id names; the body is 26 characters of Crockford base32. */
-export type IdPrefix = 'evt' | 'inv' | 'act' | 'ntf' | 'rcv' | 'apr' | 'aud' | 'res' | 'key' | 'dec' | 'msg'
+export type IdPrefix = 'evt' | 'inv' | 'act' | 'ntf' | 'rcv' | 'apr' | 'aud' | 'res' | 'key' | 'dec' | 'msg' | 'gra'
 
 /**
  * An id that two processes compute alike from the same parts, which is what makes a redelivery a no-op.

@@ -32,7 +32,7 @@ export const postgresLedger: Ledger = { reserve, settle, release }
 
 async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservation> {
   const budgets = budgetRows(request.limits, request.at)
-  await tx.query(sql.lockBudgets, [JSON.stringify(budgets), request.at])
+  await lockBudgets(tx, budgets, request.at)
   const id = hashId('res', request.invocationId, request.stepSeq, request.attempt)
   const { rows } = await tx.query<{
     opened: boolean
@@ -72,6 +72,11 @@ async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservat
   }
   if (answer?.opened) return { kind: 'reserved', id, budgetIds: budgets.map((budget) => budget.id), standing }
   return existing(tx, id, standing)
+}
+
+/** Makes what is missing, and locks all of them in the lock order. */
+export async function lockBudgets(tx: Queryable, budgets: readonly BudgetRow[], at: Date): Promise<void> {
+  await tx.query(sql.lockBudgets, [JSON.stringify(budgets), at])
 }
 
 /** The same step and attempt was reserved before: while it is open the answer is the same, afterwards it takes a new attempt. */

@@ -4,30 +4,39 @@ import { listAudit } from '../audit/trail.ts'
 import { verifyAudit } from '../audit/verify.ts'
 import type { Bus, DeadLetter, LoggedMessage } from '../bus/bus.ts'
 import type { Outbox } from '../bus/outbox.ts'
+import type { Codex } from '../codex/snapshot.ts'
 import type { Database } from '../database/database.ts'
 import { listEvents, readEvent } from '../dispatcher/events.ts'
 import { why } from '../dispatcher/why.ts'
+import { listStopped } from '../executor/resume.ts'
 import { getRun, listRuns } from '../executor/runs.ts'
 import type { Api } from '../http/api.ts'
 import type { Page } from '../http/page.ts'
+import type { GrantBody } from '../http/rows.ts'
+import { systemClock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
 import type { Disposition } from '../kernel/event.ts'
 import { topics } from '../kernel/topics.ts'
 import { listBudgets } from '../ledger/budgets.ts'
+import { degradationsAt } from '../ledger/degradations.ts'
+import { listGrants } from '../ledger/grants.ts'
 import { verifyLedger } from '../ledger/verify-ledger.ts'
 import { getAgent, listAgents } from '../registry/registry.ts'
 import { getSchedule, listSchedules, setSchedule } from '../scheduler/schedules.ts'
 import type { Components } from './components.ts'
+import { grant, type GrantRequest } from './grants.ts'
 
 export interface ApiParts {
   readonly database: Database
   readonly bus: Bus
   readonly outbox: Outbox
+  readonly codex: Codex
+  readonly organisation: string
   readonly parts: Components
 }
 
 /** The API over the components' own reads; lists answer one more page while there is one. */
-export function api({ database, bus, outbox, parts }: ApiParts): Api {
+export function api({ database, bus, outbox, codex, organisation, parts }: ApiParts): Api {
   return {
     events: ({ disposition, ...query }) =>
       listEvents(database, defined({ ...query, disposition: disposition as Disposition | undefined })), // the route has checked it
@@ -68,8 +77,18 @@ export function api({ database, bus, outbox, parts }: ApiParts): Api {
       return page(letters.map(deadRow), limit, ({ position }) => position)
     },
     async budgets() {
-      return { items: await listBudgets(database, new Date()), next: null }
+      const { policies } = codex.current()
+      const budgets = await listBudgets(database, new Date())
+      const items = budgets.map((row) => ({
+        ...row,
+        degradations: degradationsAt(policies, row.level).map(({ name }) => name),
+      }))
+      return { items, next: null }
     },
+    async grants(limit) {
+      return { waiting: await listStopped(database, limit), given: await listGrants(database, limit) }
+    },
+    grant: (body, by) => grant({ database, outbox, codex, clock: systemClock, organisation }, grantRequest(body, by)),
     async audit({ limit, before }) {
       const rows = await listAudit(database, limit + 1, before === undefined ? null : Number(before))
       return page(rows, limit, ({ seq }) => String(seq))
@@ -77,6 +96,18 @@ export function api({ database, bus, outbox, parts }: ApiParts): Api {
     verifyAudit: (anchor) => verifyAudit(database, defined({ anchor })),
     verifyLedger: () => verifyLedger(database),
   }
+}
+
+function grantRequest({ run, agent, chapter, tokens, cost, reason, key }: GrantBody, by: string): GrantRequest {
+  const target: GrantRequest['target'] =
+    run !== undefined
+      ? { kind: 'run', id: run }
+      : agent !== undefined
+        ? { kind: 'agent', id: agent }
+        : chapter !== undefined
+          ? { kind: 'chapter', id: chapter }
+          : { kind: 'organization' }
+  return { target, tokens: tokens ?? 0, costMicros: Math.round((cost ?? 0) * 1e6), reason: reason ?? null, key, by }
 }
 
 function deadRow({ position, id, body, publishedAt }: LoggedMessage) {

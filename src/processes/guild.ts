@@ -107,7 +107,7 @@ export class Guild implements AsyncDisposable {
     const measured = metrics({ database, bus, spans: exporter })
     const guild: { instance: Guild | null } = { instance: null }
     const http = await openHttp({
-      api: api({ database, bus, outbox, parts }),
+      api: api({ database, bus, outbox, codex: seen, organisation: settings.organisation, parts }),
       keys,
       sessions: new Sessions(),
       status: {

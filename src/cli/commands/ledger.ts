@@ -7,7 +7,7 @@ import { money, paint, table, when } from '../print.ts'
 export const budgetsCommand: CommandModule = (program, context) => {
   program
     .command('budgets')
-    .description('limits, what is spent and what is reserved')
+    .description('limits, what is spent and reserved, how fast, and when it runs out')
     .action(async () => {
       const { settings, show } = context()
       await using client = await openClient(settings)
@@ -30,6 +30,18 @@ export const ledgerCommand: CommandModule = (program, context) => {
     })
 }
 
+/** What limits it: tokens, else money. */
+function burn(row: BudgetRow): string {
+  if (row.budget_tokens !== null || row.cost_limit_micros === null) return row.burn_tokens_per_hour.toLocaleString('en')
+  return money(row.burn_cost_micros_per_hour)
+}
+
+function level({ level: name, degradations }: BudgetRow): string {
+  const text = degradations.length > 0 && name !== 'green' ? `${name}: ${degradations.join(', ')}` : name
+  if (name === 'green') return paint.green(text)
+  return name === 'yellow' || name === 'orange' ? paint.yellow(text) : paint.red(text)
+}
+
 function human(rows: readonly BudgetRow[]): string {
   if (rows.length === 0) {
     return `No budget has been touched yet.\n${paint.dim('Limits stand in policies/ and chapters/ of the Codex; a row appears with the first model call. Rules cost nothing.')}`
@@ -48,5 +60,8 @@ function human(rows: readonly BudgetRow[]): string {
       cell: (row) => (row.cost_limit_micros === null ? '–' : money(row.cost_limit_micros)),
       align: 'right',
     },
+    { head: 'per hour', cell: burn, align: 'right' },
+    { head: 'runs out', cell: (row) => (row.exhausted_at === null ? '–' : when(row.exhausted_at)) },
+    { head: 'level', cell: level },
   ])
 }

@@ -128,16 +128,16 @@ for (const { name, setup } of cases) {
   }
   const acted = (await database.query<{ n: number }>({ name: 'overhead.actions', text: actionsSql })).rows[0]?.n
   const perStep = (statements.length / steps.length).toFixed(1)
-  console.log(`\n${name}`)
-  console.log(
+  print(`\n${name}`)
+  print(
     `  overhead      p50 ${at(overheads, 0.5)} ms · p95 ${at(overheads, 0.95)} ms · max ${at(overheads, 1)} ms (${runs} runs)`,
   )
-  console.log(
+  print(
     `  SQL           ${statements.length} statements in ${trips} round trips of the pool, ${steps.length} steps: ${perStep} a step`,
   )
-  for (const [statement, count] of countsOf(statements)) console.log(`    ${String(count).padStart(2)} × ${statement}`)
-  console.log(`  steps         ${steps.map((step) => step.split(' ').slice(1, 3).join(' ')).join(' · ')}`)
-  console.log(`  actions so far ${acted}`)
+  for (const [statement, count] of countsOf(statements)) print(`    ${String(count).padStart(2)} × ${statement}`)
+  print(`  steps         ${steps.map((step) => step.split(' ').slice(1, 3).join(' ')).join(' · ')}`)
+  print(`  actions so far ${acted}`)
 }
 
 // What a run says to the audit trail is appended behind it, in batches.
@@ -159,11 +159,11 @@ await bus.consume(
   stop.signal,
 )
 const entriesPerRun = appended / (cases.length * (runs + warmUp))
-console.log(`\naudit`)
-console.log(
+print(`\naudit`)
+print(
   `  ${appended} entries appended in ${auditMs.toFixed(0)} ms: ${(auditMs / appended).toFixed(2)} ms an entry, ${entriesPerRun.toFixed(1)} entries and ${((auditMs / appended) * entriesPerRun).toFixed(2)} ms a run`,
 )
-console.log(`\ndatabase ${url ? 'PostgreSQL' : 'embedded'}, Node ${process.version}`)
+print(`\ndatabase ${url ? 'PostgreSQL' : 'embedded'}, Node ${process.version}`)
 await bus[Symbol.asyncDispose]()
 await database.close()
 await rm(folder, { recursive: true, force: true })
@@ -177,4 +177,8 @@ function countsOf(names: readonly string[]): readonly (readonly [string, number]
   const counts = new Map<string, number>()
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
   return [...counts]
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
 }

@@ -117,7 +117,10 @@ export class Bench {
       tools: this.#tools(),
       artifacts: {
         write: (path, content) => Promise.resolve(void this.artifacts.set(path, String(content))),
-        read: () => Promise.resolve(null),
+        read: (path) => {
+          const text = this.artifacts.get(path)
+          return Promise.resolve(text === undefined ? null : Buffer.from(text))
+        },
         removeOlderThan: () => Promise.resolve(0),
       },
       ledger: postgresLedger,

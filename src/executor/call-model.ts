@@ -204,6 +204,7 @@ async function answer(run: Run, call: Call): Promise<Called> {
   const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(remainingMs)))
   const noted = new UsageNotes(run, call)
   let result: LlmAnswer
+  if (call.meant.reservation !== null) await run.checkLease()
   try {
     const signal = AbortSignal.any([run.signal, deadline])
     result = await deps.llm.call(call.request, { signal, onUsage: (usage) => noted.add(usage) })

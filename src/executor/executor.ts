@@ -8,6 +8,7 @@ import { claimInvocation } from './invocation.ts'
 import type { GuildEvent } from '../kernel/event.ts'
 import type { Journal } from './journal.ts'
 import { holdLease } from './lease.ts'
+import { agentOf, restoreTranscript } from './restore-transcript.ts'
 import { runInvocation } from './run.ts'
 import { waitMs } from './run-context.ts'
 
@@ -51,9 +52,11 @@ async function attempt(
   const message = invocationMessage.safeParse(delivery.body)
   if (!message.success) return { id: delivery.id, reason: 'the message names no invocation', dead: true }
   const id = message.data.invocation_id
+  const claimedAtMs = deps.clock.now().getTime()
   const claim = await claimInvocation({ ...deps, leaseMs }, id)
   switch (claim.kind) {
     case 'over':
+      return restoreTranscript(deps, delivery, id)
     case 'suspended':
     case 'held':
       return null
@@ -68,13 +71,13 @@ async function attempt(
       return { id: delivery.id, reason, ...(delivery.attempt < unknownAttempts ? { delayMs: 1_000 } : { dead: true }) }
     }
     case 'claimed':
-      return own(deps, leaseMs, delivery, claim.journal, claim.event, signal)
+      return own(deps, { leaseMs, claimedAtMs }, delivery, claim.journal, claim.event, signal)
   }
 }
 
 async function own(
   deps: ExecutorDeps,
-  leaseMs: number,
+  term: { readonly leaseMs: number; readonly claimedAtMs: number },
   delivery: Delivery,
   journal: Journal,
   event: GuildEvent,
@@ -82,21 +85,34 @@ async function own(
 ): Promise<Nack | null> {
   const { failing_seq, failures } = journal.invocation
   const later = (reason: string, delayMs: number): Nack => ({ id: delivery.id, reason, delayMs })
-  await using lease = holdLease(journal, { ...deps, leaseMs })
+  const ended = (kept: boolean) => (kept ? null : later('the transcript is not kept yet', waitMs(deps, 1)))
+  await using lease = holdLease(journal, { ...deps, ...term })
   try {
     // Its owners died there, again and again, without a chance to say so.
-    if (failures >= poisonAttempts) return await bury(deps, journal, event, 'its worker died each time')
-    const result = await runInvocation(deps, journal, event, AbortSignal.any([signal, lease.lost]))
+    if (failures >= poisonAttempts) return ended(await bury(deps, journal, event, 'its worker died each time'))
+    const owned = { signal: AbortSignal.any([signal, lease.lost]), checkLease: () => lease.check() }
+    const result = await runInvocation(deps, journal, event, owned)
+    if (result.kind === 'finished') return ended(result.kept)
     return result.kind === 'waiting' ? later(result.reason, result.delayMs) : null
   } catch (error) {
     if (lease.lost.aborted || isGuildError(error, 'GUILD_LEASE_LOST'))
-      return later('another worker has taken over', leaseMs)
+      return later('another worker has taken over', term.leaseMs)
+    try {
+      return await account(error)
+    } catch (second) {
+      // What failed first may have failed because of the takeover.
+      if (isGuildError(second, 'GUILD_LEASE_LOST')) return later('another worker has taken over', term.leaseMs)
+      throw second
+    }
+  }
+
+  async function account(error: unknown): Promise<Nack | null> {
     if (signal.aborted) return giveBack(journal, later('the worker stops', 0))
     const seq = journal.firstUnfinished
     const count = failing_seq === seq ? failures + 1 : 1
     const { id: invocationId, trace_id: traceId, agent_id: agentId } = journal.invocation
     deps.log.error({ invocationId, traceId, agentId, eventId: event.id, seq, count, err: error }, 'run attempt failed')
-    if (count >= poisonAttempts) return bury(deps, journal, event, reasonOf(error))
+    if (count >= poisonAttempts) return ended(await bury(deps, journal, event, reasonOf(error)))
     const delayMs = waitMs(deps, count, isGuildError(error) ? error.retryAfterMs : 0)
     journal.note({
       stage: 'run',
@@ -114,7 +130,7 @@ async function giveBack(journal: Journal, nack: Nack): Promise<Nack> {
   return nack
 }
 
-async function bury(deps: ExecutorDeps, journal: Journal, event: GuildEvent, why: string): Promise<null> {
+async function bury(deps: ExecutorDeps, journal: Journal, event: GuildEvent, why: string): Promise<boolean> {
   const detail = `${poisonAttempts} attempts ended at step ${journal.firstUnfinished}: ${why}`
   const ending = {
     state: 'DEAD',
@@ -123,6 +139,5 @@ async function bury(deps: ExecutorDeps, journal: Journal, event: GuildEvent, why
     summary: `The run is dead: ${detail}`,
     output: null,
   } as const
-  await finish(deps, journal, event, null, ending)
-  return null
+  return finish(deps, journal, event, await agentOf(deps, journal.invocation), ending)
 }

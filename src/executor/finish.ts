@@ -21,9 +21,11 @@ const summaryLengthMax = 4_000
 export const executorGroup = 'executor'
 
 /**
- * 6. Terminate: the transcript to the artifacts, then one transaction with the last step, the run's result, its decision and its audit
- * entry. The path of the transcript is the same on every attempt, so a crash in between leaves one file.
+ * 6. Terminate: one transaction with the last step, the run's result, its decision and its audit entry, then the transcript to the
+ * artifacts. Only the worker whose epoch finished the run gets to write that file, so one that thaws late replaces nothing; a crash in
+ * between is mended by the next delivery of the message (`restore-transcript.ts`).
  * @param agent null: the Codex could not be read
+ * @returns false: the store refused the transcript; the message is to come back
  */
 export async function finish(
   deps: FinishDeps,
@@ -31,11 +33,11 @@ export async function finish(
   event: GuildEvent,
   agent: CompiledAgent | null,
   ending: Ending,
-): Promise<void> {
+): Promise<boolean> {
   const { invocation } = journal
   const summary = ending.summary.slice(0, summaryLengthMax).toWellFormed()
   const seq = Math.max(-1, ...journal.all.map((step) => step.seq)) + 1
-  const transcriptRef = await writeTranscript(deps, journal, event, agent, { ...ending, summary })
+  const transcriptRef = transcriptPath(journal, agent)
   const { state, reason, detail, output } = ending
   journal.note({
     stage: 'run',
@@ -75,6 +77,7 @@ export async function finish(
     },
     'run finished',
   )
+  return transcriptRef === null || writeTranscript(deps, journal, event, agent, { ...ending, summary })
 }
 
 /** What a run did, told from its journal, for when no model may be asked any more. */
@@ -90,17 +93,23 @@ export function templateSummary(journal: Journal, why: string): string {
   ].join('\n')
 }
 
-/** @returns the path; null: kept nowhere, by retention or because the store refused, which must not lose the run's result */
-async function writeTranscript(
-  { artifacts, log }: FinishDeps,
+/** @returns null: kept nowhere, by the manifest */
+function transcriptPath({ invocation }: Journal, agent: CompiledAgent | null): string | null {
+  if (agent && durationMs(agent.manifest.spec.retention.transcript) === 0) return null
+  return `logs/${invocation.queued_at.toISOString().slice(0, 10)}/${invocation.id}.json`
+}
+
+/** From the journal of a run that is over: the same file whoever writes it. @returns false: the store refused it */
+export async function writeTranscript(
+  { artifacts, log }: Pick<FinishDeps, 'artifacts' | 'log'>,
   journal: Journal,
   event: GuildEvent,
   agent: CompiledAgent | null,
   ending: Ending,
-): Promise<string | null> {
+): Promise<boolean> {
   const { invocation } = journal
-  if (agent && durationMs(agent.manifest.spec.retention.transcript) === 0) return null
-  const path = `logs/${invocation.queued_at.toISOString().slice(0, 10)}/${invocation.id}.json`
+  const path = transcriptPath(journal, agent)
+  if (path === null) return true
   const nobody = { choice: { provider: '', model: '' }, steer: null, closing: null, trim: 0 }
   const content = {
     invocation: { ...invocation, queued_at: invocation.queued_at.toISOString() },
@@ -111,15 +120,10 @@ async function writeTranscript(
   }
   try {
     await artifacts.write(path, JSON.stringify(content, null, 1))
-    return path
+    return true
   } catch (error) {
-    log.error({ invocationId: invocation.id, path, why: reasonOf(error) }, 'transcript not kept')
-    journal.note({
-      stage: 'run',
-      outcome: 'TRANSCRIPT_LOST',
-      reason: `the transcript could not be kept: ${reasonOf(error)}`,
-    })
-    return null
+    log.error({ invocationId: invocation.id, path, why: reasonOf(error) }, 'transcript not kept yet')
+    return false
   }
 }
 

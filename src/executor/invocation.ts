@@ -1,14 +1,14 @@
 import { z } from 'zod'
 import { recordDecisions } from '../audit/decisions.ts'
-import type { Database } from '../database/database.ts'
+import type { Database, Queryable } from '../database/database.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { priorities, type EventMetadata, type GuildEvent } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import { holdBack } from './admission.ts'
 import { claimStatements, Journal } from './journal.ts'
-import { readSteps } from './step.ts'
+import { readSteps, type Step } from './step.ts'
 
-const row = z.object({
+export const invocationRow = z.object({
   id: z.string(),
   agent_id: z.string(),
   agent_type: z.string(),
@@ -40,7 +40,7 @@ const row = z.object({
   /** the agent was degraded by failures when this attempt began */
   has_breaker: z.boolean(),
 })
-export type Invocation = z.infer<typeof row>
+export type Invocation = z.infer<typeof invocationRow>
 
 export type Claim =
   | { readonly kind: 'claimed'; readonly journal: Journal; readonly event: GuildEvent }
@@ -72,10 +72,9 @@ export async function claimInvocation(deps: ClaimDeps, id: string): Promise<Clai
   const claimed = await database.transaction(async (tx) => {
     const claim = await tx.query(claimStatements.claim, [id, owner, leaseMs])
     if (claim.rows.length === 0) return null
-    const invocation = row.parse(claim.rows[0])
-    const { rows } = await tx.query<EventRow>(claimStatements.load, [id])
-    const [found] = rows
-    if (!found) return null
+    const invocation = invocationRow.parse(claim.rows[0])
+    const loaded = await eventAndSteps(tx, id)
+    if (!loaded) return null
     const { agent_id, event_id, codex_commit, attempts } = invocation
     await recordDecisions(tx, [
       {
@@ -90,11 +89,21 @@ export async function claimInvocation(deps: ClaimDeps, id: string): Promise<Clai
         detail: { attempt: attempts, epoch: invocation.lease_epoch },
       },
     ])
-    return { invocation, event: eventOf(found), steps: readSteps(found.steps) }
+    return { invocation, ...loaded }
   })
   if (!claimed) return look(database, clock, id)
   const { invocation, event, steps } = claimed
   return { kind: 'claimed', journal: new Journal(database, clock, invocation, steps), event }
+}
+
+/** What a run was woken by, and what it has done. */
+export async function eventAndSteps(
+  db: Queryable,
+  id: string,
+): Promise<{ readonly event: GuildEvent; readonly steps: readonly Step[] } | null> {
+  const { rows } = await db.query<EventRow>(claimStatements.load, [id])
+  const [found] = rows
+  return found ? { event: eventOf(found), steps: readSteps(found.steps) } : null
 }
 
 async function look(database: Database, clock: Clock, id: string): Promise<Claim> {

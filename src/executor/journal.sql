@@ -93,5 +93,18 @@ RETURNING id;
 
 -- name: noteUsage
 -- What the provider reported at the start of its answer: charged if the rest never comes.
-UPDATE guild_core.run_steps SET usage = $5::jsonb
-WHERE invocation_id = $1 AND lease_epoch = $2 AND seq = $3 AND attempt = $4 AND status = 'INTENT';
+-- The epoch is the run's, not only the step's: until the next owner has charged the lost call, its row still carries the old one.
+UPDATE guild_core.run_steps s SET usage = $5::jsonb
+FROM guild_core.invocations i
+WHERE s.invocation_id = $1 AND s.lease_epoch = $2 AND s.seq = $3 AND s.attempt = $4 AND s.status = 'INTENT'
+  AND i.id = s.invocation_id AND i.lease_epoch = $2 AND i.state = 'RUNNING';
+
+-- name: over
+-- A run that is over, as the claim would have read it: for a transcript that its worker could not write any more.
+SELECT i.*, (extract(epoch FROM now() - i.finished_at) * 1000)::bigint AS over_ms
+FROM guild_core.invocations i
+WHERE i.id = $1 AND i.transcript_ref IS NOT NULL AND i.state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD');
+
+-- name: forgetTranscript
+UPDATE guild_core.invocations SET transcript_ref = NULL
+WHERE id = $1 AND state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD') AND transcript_ref = $2;

@@ -7,7 +7,16 @@ import type { JsonValue } from '../kernel/json.ts'
 import type { Invocation } from './invocation.ts'
 import { storableText, type Step } from './step.ts'
 
-const sql = statements(import.meta.url, './journal.sql', ['claim', 'load', 'look', 'write', 'beat', 'noteUsage'])
+const sql = statements(import.meta.url, './journal.sql', [
+  'claim',
+  'load',
+  'look',
+  'write',
+  'beat',
+  'noteUsage',
+  'over',
+  'forgetTranscript',
+])
 /** The claim is in invocation.ts. */
 export const claimStatements = sql
 

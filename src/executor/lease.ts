@@ -6,20 +6,30 @@ import type { Journal } from './journal.ts'
 export interface HeldLease extends AsyncDisposable {
   /** Aborts with GUILD_LEASE_LOST when the lease is no longer ours. */
   readonly lost: AbortSignal
+  /**
+   * Before whatever costs money: a process that was frozen finds out here, not only when its timers have run. Asks the database
+   * only when the lease was not extended in time. @throws GUILD_LEASE_LOST
+   */
+  check(): Promise<void>
 }
 
 /**
  * Extends the lease three times per period, by a timer of its own: a slow step is not a dead worker. A heartbeat that finds another
  * epoch, or cannot be written for a whole period, ends the run here; the journal would refuse its writes anyway.
  */
-export function holdLease(journal: Journal, deps: { clock: Clock; log: Log; leaseMs: number }): HeldLease {
-  const { clock, log, leaseMs } = deps
+export function holdLease(
+  journal: Journal,
+  deps: { readonly clock: Clock; readonly log: Log; readonly leaseMs: number; readonly claimedAtMs: number },
+): HeldLease {
+  const { clock, log, leaseMs, claimedAtMs } = deps
   const { id, trace_id: traceId } = journal.invocation
   const lost = new AbortController()
   const stop = new AbortController()
 
+  // From before the claim was asked for: never later than what the database says.
+  let heldUntil = claimedAtMs + leaseMs
+
   async function beat(): Promise<void> {
-    let heldUntil = clock.now().getTime() + leaseMs
     for (;;) {
       await clock.sleep(leaseMs / 3, stop.signal)
       if (stop.signal.aborted) return
@@ -38,6 +48,13 @@ export function holdLease(journal: Journal, deps: { clock: Clock; log: Log; leas
   const beating = beat()
   return {
     lost: lost.signal,
+    async check() {
+      lost.signal.throwIfAborted()
+      const asked = clock.now().getTime()
+      if (asked <= heldUntil) return
+      if (!(await journal.beat(leaseMs))) throw new GuildError('GUILD_LEASE_LOST', { id })
+      heldUntil = asked + leaseMs
+    },
     async [Symbol.asyncDispose]() {
       stop.abort()
       await beating

@@ -25,6 +25,8 @@ export interface Run {
   readonly claimedAtMs: number
   /** aborts when the process drains or the lease is lost */
   readonly signal: AbortSignal
+  /** before what costs money @throws GUILD_LEASE_LOST */
+  readonly checkLease: () => Promise<void>
 }
 
 export function activeMs({ deps, journal, claimedAtMs }: Run): number {

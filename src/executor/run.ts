@@ -22,7 +22,8 @@ import { lastFinish, type Turn, turnsOf } from './transcript.ts'
 const turnsMax = 200
 
 export type RunResult =
-  | { readonly kind: 'finished' }
+  /** @property kept false: the transcript is not written yet, the message is to come back */
+  | { readonly kind: 'finished'; readonly kept: boolean }
   /** The lease is given back; a message will come when what it waits for is over. */
   | { readonly kind: 'suspended' }
   /** The lease is given back; the run is to be claimed again after this. */
@@ -36,7 +37,7 @@ export async function runInvocation(
   deps: ExecutorDeps,
   journal: Journal,
   event: GuildEvent,
-  signal: AbortSignal,
+  owned: Pick<Run, 'signal' | 'checkLease'>,
 ): Promise<RunResult> {
   const claimedAtMs = deps.clock.now().getTime()
   if (journal.cancelled !== null) return halt(deps, journal, event, null, cancelled(journal))
@@ -65,7 +66,7 @@ export async function runInvocation(
     tools,
     budget: new BudgetView(),
     claimedAtMs,
-    signal,
+    ...owned,
   }
   const stop = (await fetchContext(run)) ?? (await converse(run))
   return halt(deps, journal, event, run, stop)
@@ -208,8 +209,7 @@ async function halt(
     }
   }
   if (stop.kind === 'suspended') return stop
-  await finish(deps, journal, event, agent, stop.ending)
-  return { kind: 'finished' }
+  return { kind: 'finished', kept: await finish(deps, journal, event, agent, stop.ending) }
 }
 
 function parsed(text: string): JsonValue {

@@ -8,11 +8,12 @@ import type { CompiledAgent } from '../codex/snapshot.ts'
 import { awaitActions, awaitedSteps } from './await-actions.ts'
 import type { Halt } from './ending.ts'
 import type { Journal } from './journal.ts'
-import { type CallTrace, repetitionNotice, repetitions } from './loops.ts'
+import { type CallTrace, repetitionNotice, repetitions, steadyNotice } from './loops.ts'
 import { parallel } from './parallel.ts'
 import { type ActionCall, publishActions } from './publish-actions.ts'
 import { type Run, spentBy } from './run-context.ts'
 import { aStep, read, type Step, storable, type ToolResponse } from './step.ts'
+import { steadyHash } from './steady.ts'
 import { toolName } from './tool-name.ts'
 import { type Turn, turnsOf } from './transcript.ts'
 
@@ -45,13 +46,17 @@ export async function executeTools(run: Run, turn: Turn): Promise<Halt | null> {
   const left = agent.manifest.spec.limits.maxToolCalls - spentBy(run).toolCalls
   const answered: Step[] = []
   const reads: (PendingCall & { readonly allowed: AllowedRead })[] = []
+  const twins: { readonly entry: PendingCall; readonly of: PendingCall & { readonly allowed: AllowedRead } }[] = []
   const proposals: ActionCall[] = []
   for (const [position, entry] of pending.entries()) {
     const { call } = entry
     const allowed = allow.find(({ name }) => toolName(name) === call.name)
     const grant = actions.find(({ type }) => type === call.name)
+    const hash = requestHash(call.name, call.args)
+    const twin = reads.find((other) => requestHash(other.call.name, other.call.args) === hash)
     if (position >= left) answered.push(refusal(run, entry, 'no tool calls are left in this run'))
     else if (grant) proposals.push({ ...entry, grant })
+    else if (twin) twins.push({ entry, of: twin })
     else if (!allowed) answered.push(refusal(run, entry, `there is no tool ${call.name} in this run`))
     else if (
       usesOf(journal, allowed.name) + reads.filter((other) => other.allowed === allowed).length >=
@@ -61,7 +66,12 @@ export async function executeTools(run: Run, turn: Turn): Promise<Halt | null> {
     } else reads.push({ ...entry, allowed })
   }
   const results = await parallel(reads, agent.manifest.spec.limits.maxParallelTools, (entry) => readTool(run, entry))
-  const steps = [...answered, ...results]
+  // Asked twice in one answer, read once.
+  const echoed = twins.flatMap(({ entry, of }): Step[] => {
+    const response = results.find((step) => step.seq === of.seq)?.response
+    return response === undefined ? [] : [echoOf(run, entry, of.allowed.name, response)]
+  })
+  const steps = [...answered, ...results, ...echoed]
   if (proposals.length > 0) await publishActions(run, turn, proposals, steps)
   else await journal.write({ steps, row: { tool_calls: steps.length } })
   return null
@@ -73,8 +83,10 @@ export function callTraces(journal: Journal): readonly CallTrace[] {
     response.toolCalls.flatMap((call, index) => {
       const result = results[index]
       if (!result) return []
-      const { resultHash, errorClass } = result
-      return [{ turn: step.seq, request: requestHash(call.name, call.args), result: resultHash, errorClass }]
+      const { resultHash, steadyHash, errorClass, accepted } = result
+      const request = requestHash(call.name, call.args)
+      const steady = steadyHash ?? `${request} ${resultHash}`
+      return [{ turn: step.seq, request, result: resultHash, steady, errorClass, acted: accepted }]
     }),
   )
 }
@@ -98,10 +110,13 @@ async function readTool(run: Run, entry: PendingCall & { readonly allowed: Allow
     const text = result.text.trim() || (result.data === null ? '(empty)' : JSON.stringify(result.data))
     const fenced = fence(`result of ${call.name}`, integrity, cutToTokens(text, resultTokensMax).text)
     const { isError } = result
+    const steady = steadyHash(call.name, call.args, text)
+    const notice = steadyNotice(callTraces(journal), steady)
     const response = {
-      ...plain(isError, fenced),
+      ...plain(isError, notice === null ? fenced : `${fenced}\n${notice}`),
       integrity,
       resultHash: sha256(text),
+      steadyHash: steady,
       errorClass: isError ? classOf(text) : null,
     }
     return { ...step, response: storable(response), finished_at: journal.at }
@@ -112,6 +127,11 @@ async function readTool(run: Run, entry: PendingCall & { readonly allowed: Allow
     const response = { ...plain(true, `error: ${why}`), errorClass }
     return { ...step, response: storable(response), error: why, finished_at: journal.at }
   }
+}
+
+function echoOf(run: Run, entry: PendingCall, name: string, response: Step['response']): Step {
+  const step = { ...stepOf(run, entry, name), response }
+  return { ...step, response: storable({ ...read.tool(step), repeated: true }), finished_at: run.journal.at }
 }
 
 /** An identical read of this run that was answered: it is not made again. */
@@ -169,6 +189,7 @@ function plain(isError: boolean, text: string): ToolResponse {
     text,
     integrity: 'verified',
     resultHash: sha256(text),
+    steadyHash: null,
     errorClass: null,
     repeated: false,
     actionId: null,

@@ -226,7 +226,7 @@ describe('limits', () => {
   })
   let page = 0
   const spec = { tools: { allow: [{ name: 'github.search', maxCalls: 100 }] } }
-  const reads = { 'github.search': () => ({ text: `page ${(page += 1)}` }) }
+  const reads = { 'github.search': () => ({ text: `page ${'i'.repeat((page += 1))}` }) }
 
   it('of model calls are kept to the call, the last of which closes the run without tools', async () => {
     const bench = await Bench.open(db, {

@@ -83,6 +83,7 @@ function actionStep({ journal }: Run, seq: number, call: LlmToolCall, waits: boo
     integrity: 'verified',
     // Ids differ each time; what came of it may be the same.
     resultHash: canonicalHash({ status, reason: reason.toWellFormed() }),
+    steadyHash: null,
     errorClass: refusedBy,
     repeated: status === 'duplicate',
     actionId,

@@ -110,6 +110,8 @@ const toolResponse = z.object({
   text: z.string(),
   integrity,
   resultHash: z.string(),
+  /** tool, arguments and result without times, ids and counters; null: written before there was one */
+  steadyHash: z.string().nullable().default(null),
   /** of errors: what makes two of them the same */
   errorClass: z.string().nullable(),
   /** answered from the journal, not by the tool */

@@ -1,5 +1,9 @@
-// Mutations:
-// M1
+// Mutations, each tried by hand:
+// - src/executor/journal.sql, `write` without the epoch and the state in its WHERE: all of "in a tool" and "any round trip" fail; the old
+//   worker's answer is no longer a takeover.
+// - src/executor/journal.sql, `noteUsage` without the epoch of the run: "its late note of usage changes nothing" finds another row.
+// - src/executor/call-model.ts, without `checkLease` before the call: "after any round trip" counts one model call too many.
+// - src/executor/finish.ts, transcript written before the run's end is committed: "after any round trip" finds another transcript.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { Database } from '../../src/database/database.ts'
@@ -90,6 +94,30 @@ describe('Worker frozen 200 s, lease taken over, old worker thaws', () => {
       expect({ edge, calls: bench.llm.requests.length }).toEqual({ edge, calls: asked })
       await settled(bench, asked - 3)
     }
+  })
+
+  it('while the new owner has not charged the lost call yet → its late note of usage changes nothing', async () => {
+    const whole = new Freezing(db)
+    const probe = await Bench.open(db, setup())
+    await probe.deliver(probe.deps(whole.database))
+    const noting = whole.asked.findIndex(([name]) => name === 'journal.noteUsage') + 1
+
+    const bench = await Bench.open(db, setup())
+    const old = new Freezing(db, noting)
+    const first = bench.deliver(bench.deps(old.database, { clock: old.clock }))
+    await old.frozen
+    await bench.lapse()
+    const claim = 1
+    const next = new Freezing(db, claim, 'after')
+    const second = bench.deliver({ ...bench.deps(next.database), owner: 'worker-2' })
+    await next.frozen
+    const left = await everything(bench)
+    old.thaw(frozenMs)
+    await first
+    expect(await everything(bench)).toEqual(left)
+    next.thaw(0)
+    expect(await second).toBeNull()
+    await settled(bench, 1)
   })
 })
 

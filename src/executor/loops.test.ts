@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { detectLoop, repetitionNotice, repetitions, type CallTrace } from './loops.ts'
 import { steadyText } from './steady.ts'
@@ -90,7 +90,7 @@ describe('detectLoop, whatever the calls are', () => {
     fc.assert(
       fc.property(runs, (turns) => {
         const stopped = turns.findIndex((_, at) => detectLoop(tracesOf(turns.slice(0, at + 1))) !== null)
-        return turns.length < 17 || (stopped >= 0 && stopped < 17)
+        expect(turns.length < 17 || (stopped >= 0 && stopped < 17)).toBe(true)
       }),
       { numRuns: 300 },
     )
@@ -101,7 +101,7 @@ describe('detectLoop, whatever the calls are', () => {
     fc.assert(
       fc.property(reads, (results) => {
         const turns = results.map((result) => [{ request: 'A', result, errorClass: null, acted: false }])
-        return turns.slice(0, 20).some((_, at) => detectLoop(tracesOf(turns.slice(0, at + 1))) !== null)
+        expect(turns.slice(0, 20).some((_, at) => detectLoop(tracesOf(turns.slice(0, at + 1))) !== null)).toBe(true)
       }),
       { numRuns: 200 },
     )

@@ -103,6 +103,13 @@ export const trigger = z.union([
   z.strictObject({ manual: z.literal(true), roles: z.array(z.string()).optional() }),
 ])
 
+const contextPriority = z
+  .int()
+  .min(0)
+  .max(100)
+  .default(50)
+  .describe('of the items that are not required the lowest is left out first when a prompt does not fit')
+
 export const contextItem = z.union([
   z.strictObject({
     id: z.string().regex(/^[a-z][a-z0-9_]{0,40}$/),
@@ -111,6 +118,7 @@ export const contextItem = z.union([
     required: z.boolean().default(false),
     when: cel.optional(),
     maxTokens: z.int().min(50).max(200_000).default(3_000),
+    priority: contextPriority,
     timeout: duration.default('15s'),
   }),
   z.strictObject({
@@ -118,6 +126,7 @@ export const contextItem = z.union([
     codex: path,
     required: z.boolean().default(true),
     maxTokens: z.int().min(50).max(200_000).default(2_000),
+    priority: contextPriority,
   }),
 ])
 

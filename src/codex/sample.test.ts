@@ -1,3 +1,4 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,7 +7,6 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { kindFolders } from './documents.ts'
 import { initCodex, sampleCodexFolder } from './init.ts'
-import { compileJsonSchema } from './json-schema.ts'
 import { lintCodex } from './lint.ts'
 import { generateSchemas } from './schemas.ts'
 import { readFolder } from './source.ts'
@@ -21,6 +21,9 @@ function folder(): string {
   folders.push(made)
   return made
 }
+
+// As an editor does it, with all that a browser's patterns can say.
+const editor = new Ajv2020({ strict: false, validateFormats: false, addUsedSchema: false })
 
 describe('the sample Codex', () => {
   it('lints clean, and its own tests pass', async () => {
@@ -41,7 +44,8 @@ describe('the sample Codex', () => {
       if (!kind || !file.endsWith('.yaml')) continue
       const name = `${kind.toLowerCase()}.json`
       expect(text.split('\n')[0]).toBe(`# yaml-language-server: $schema=../../docs/schemas/${name}`)
-      expect([file, compileJsonSchema(JSON.parse(schemas[name] ?? ''))(parse(text))]).toEqual([file, []])
+      const validate = editor.compile(JSON.parse(schemas[name] ?? ''))
+      expect([file, validate(parse(text)) ? [] : validate.errors]).toEqual([file, []])
     }
   })
 

@@ -2,7 +2,7 @@ import type { Queryable } from '../database/database.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { isGuildError, reasonOf, type GuildError } from '../kernel/errors.ts'
 import { inputBound, requirePrice } from '../ledger/price.ts'
-import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
+import type { LlmAnswer, LlmTool, LlmUsage, ModelChoice } from '../llm/llm.ts'
 import { type Ending, failed, type Halt } from './ending.ts'
 import { isInForce, levelLine, rulesOnlyRefusal, smallerFirst } from './degrade.ts'
 import {
@@ -21,12 +21,16 @@ import { type Call, type Refusal, reserveCall } from './reserve-call.ts'
 import { activeMs, free, type Run, waitMs } from './run-context.ts'
 import { currentLimits, limitsOf } from './run-limits.ts'
 import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
-import { agentFacts, contextFacts, type NextCall, systemText, transcript, turnsOf } from './transcript.ts'
+import { agentFacts, contextFacts, type NextCall, systemText, transcript } from './transcript.ts'
+import { ladder, rungsToCut, whatIsGone } from './trim.ts'
+import { turnsOf } from './turns.ts'
 
 /** What the run has decided about the next call before it is made. */
 export interface CallPlan {
   readonly steer: string | null
   readonly closing: ModelRequest['closing']
+  /** the final answer is asked for again, as `steer` says */
+  readonly repair: boolean
   /** true: ask nobody but the manifest's own rules, because nothing else can be paid for */
   readonly rulesOnly: boolean
   /** true: a closing call is cut to what the landing reserve pays for */
@@ -82,14 +86,22 @@ function waitFor(
   return { kind: 'wait', delayMs, reason: why, ending: failed('PROVIDER', why) }
 }
 
-function failuresAt({ journal }: Run, seq: number): readonly ModelFailure[] {
+interface Failed extends ModelFailure {
+  /** what the call was without */
+  readonly trim: number
+}
+
+function failuresAt({ journal }: Run, seq: number): readonly Failed[] {
   return journal
     .attemptsAt(seq)
     .filter((step) => step.status === 'FAILED')
-    .map((step) => ({ alias: step.name, code: read.modelRequest(step).code ?? '', error: step.error ?? '' }))
+    .map((step) => {
+      const { code, trim } = read.modelRequest(step)
+      return { alias: step.name, code: code ?? '', error: step.error ?? '', trim }
+    })
 }
 
-async function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: boolean): Promise<Picked> {
+async function pick(run: Run, failures: readonly Failed[], rulesOnly: boolean): Promise<Picked> {
   const { agent, snapshot, deps, journal } = run
   const limits = currentLimits(run)
   const smaller = isInForce(run, 'smaller-model')
@@ -115,13 +127,16 @@ async function pick(run: Run, failures: readonly ModelFailure[], rulesOnly: bool
 }
 
 /** Models that answered with what no waiting heals, such as a wrong key; a context that stays too long after all cuts is one too. */
-function ruledOut({ journal }: Run, failures: readonly ModelFailure[]): ReadonlyMap<string, string> {
+function ruledOut({ journal, agent }: Run, failures: readonly Failed[]): ReadonlyMap<string, string> {
+  const tooLong = failures.filter(({ code }) => code === overflow)
+  const rungs = tooLong.length === 0 ? 0 : ladder(journal, agent).length
   const out = new Map<string, string>()
   for (const step of journal.all) {
     if (step.kind !== 'llm' || step.status !== 'FAILED') continue
     const code = read.modelRequest(step).code ?? ''
-    const overflows = failures.filter((failure) => failure.code === overflow && failure.alias === step.name).length
-    const heals = code === overflow ? overflows <= trimsMax : code === 'DEADLINE' || mayHeal(code)
+    const overflows = tooLong.filter(({ alias }) => alias === step.name)
+    const cuttable = overflows.length <= trimsMax && overflows.every(({ trim }) => trim < rungs)
+    const heals = code === overflow ? cuttable : code === 'DEADLINE' || mayHeal(code)
     if (!heals) out.set(step.name, step.error ?? 'it failed')
   }
   return out
@@ -147,22 +162,24 @@ async function prepare(
   seq: number,
   choice: ModelChoice,
   plan: CallPlan,
-  failures: readonly ModelFailure[],
+  failures: readonly Failed[],
 ): Promise<Call | null> {
   const { agent, journal, event } = run
-  const trim = failures.filter(({ code }) => code === overflow).length
   // Rules decide from facts: nothing need be said to them, and they never run out.
   const line = levelLine(run)
   const steer = [plan.steer, plan.closing ? null : line].filter(Boolean).join('\n') || null
   const said = free(choice.provider) ? { steer: null, closing: null } : { steer, closing: plan.closing }
-  const next: NextCall = { choice, ...said, trim, halved: isInForce(run, 'trim-context') }
   const { maxOutputTokensPerCall, temperature } = agent.manifest.spec.model
+  const tools = said.closing ? [] : await offerTools(run, !free(choice.provider), turnsOf(journal).length === 0)
+  const whole: NextCall = { choice, ...said, trim: 0, halved: isInForce(run, 'trim-context') }
+  const trim = said.closing || free(choice.provider) ? 0 : fitted(run, whole, choice, tools, failures)
+  const next: NextCall = { ...whole, trim }
   const bytesMax = said.closing && plan.fit ? storyBytes(run, next) : null
   if (bytesMax !== null && bytesMax < storyBytesMin) return null
   const sent = {
     system: systemText(agent),
     messages: transcript(journal, event, agent, { ...next, bytesMax }),
-    tools: said.closing ? [] : await offerTools(run, !free(choice.provider), turnsOf(journal).length === 0),
+    tools,
     maxOutputTokens: said.closing ? Math.min(closingTokensMax, maxOutputTokensPerCall) : maxOutputTokensPerCall,
     temperature,
     output: said.closing ? null : agent.output,
@@ -177,6 +194,7 @@ async function prepare(
     model,
     price,
     ...said,
+    repair: plan.repair,
     trim,
     level: free(provider) ? 'green' : run.budget.standing.level,
     inputTokens,
@@ -195,6 +213,46 @@ async function prepare(
   })
   const cacheKey = `${agent.id}@${agent.manifest.metadata.version}`
   return { request: { provider, model, cacheKey, ...sent, facts }, meant, intent }
+}
+
+/** How many rungs of the ladder the next call goes without; what goes anew is put on record. */
+function fitted(
+  run: Run,
+  whole: NextCall,
+  choice: ModelChoice,
+  tools: readonly LlmTool[],
+  failures: readonly Failed[],
+): number {
+  const { agent, journal, event } = run
+  const rungs = ladder(journal, agent)
+  const last = turnsOf(journal).at(-1)
+  const from = last?.request.alias === choice.alias ? last.request.trim : 0
+  const tooLong = failures.findLast(({ code, alias }) => code === overflow && alias === choice.alias)
+  const system = systemText(agent)
+  const bytes = (cut: number) =>
+    inputBound({
+      system,
+      messages: transcript(journal, event, agent, { ...whole, trim: cut }),
+      tools,
+      output: agent.output,
+    })
+  const cut = rungsToCut({
+    from,
+    overflowed: tooLong?.trim ?? null,
+    rungs: rungs.length,
+    bytes,
+    contextTokens: choice.contextTokens,
+    maxOutputTokens: agent.manifest.spec.model.maxOutputTokensPerCall,
+  })
+  const before = Math.max(from, tooLong?.trim ?? 0)
+  if (cut > before) {
+    const because = tooLong
+      ? `${choice.provider} found the prompt too long`
+      : `${choice.alias} takes ${choice.contextTokens} tokens`
+    const reason = `${because}: left out ${whatIsGone(rungs.slice(before, cut))}`
+    journal.note({ stage: 'run', outcome: 'CONTEXT_TRIMMED', reason, detail: { trim: cut } })
+  }
+  return cut
 }
 
 /** The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. */
@@ -322,11 +380,14 @@ class UsageNotes {
   }
 }
 
-/** Some servers give calls no ids, or the same twice: they get ones of ours, and vendor parts that name the old ones are dropped. */
+/** What every vendor takes as the id of a call, should the run move on to another one. */
+const callId = /^[\w-]{1,64}$/
+
+/** Some servers give calls no ids, odd ones, or the same twice: they get ones of ours, and vendor parts that name the old ones are dropped. */
 function normalized({ journal }: Run, { intent }: Call, { opaque, ...result }: LlmAnswer): ModelResponse {
   const earlier = turnsOf(journal).flatMap((turn) => turn.response.toolCalls.map((call) => call.id))
   const ids = result.toolCalls.map((call) => call.id)
-  const usable = ids.every((id, index) => id !== '' && ids.indexOf(id) === index && !earlier.includes(id))
+  const usable = ids.every((id, index) => callId.test(id) && ids.indexOf(id) === index && !earlier.includes(id))
   const toolCalls = result.toolCalls.map(({ id, name, args }, index) => ({
     id: usable ? id : `call-${intent.seq}-${index + 1}`,
     name,

@@ -5,7 +5,7 @@ import { budgetLevels } from '../ledger/room.ts'
 import type { Refusal } from './reserve-call.ts'
 import { budgetReasons, currentLimits } from './run-limits.ts'
 import type { Run } from './run-context.ts'
-import { turnsOf } from './transcript.ts'
+import { turnsOf } from './turns.ts'
 
 /**
  * Where the budgets stand, as a run last heard it: from the reservation of its last call. In force is what the policies of the serving

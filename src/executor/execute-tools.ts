@@ -15,7 +15,7 @@ import { type Run, spentBy } from './run-context.ts'
 import { aStep, read, type Step, storable, type ToolResponse } from './step.ts'
 import { steadyHash } from './steady.ts'
 import { toolName } from './tool-name.ts'
-import { type Turn, turnsOf } from './transcript.ts'
+import { type Turn, turnsOf } from './turns.ts'
 
 /** Of one result the model sees so much; it can ask for less. */
 const resultTokensMax = 8_000

@@ -13,7 +13,8 @@ import type { Ending } from './ending.ts'
 import type { Journal } from './journal.ts'
 import { runSpans } from './run-spans.ts'
 import { aStep, read } from './step.ts'
-import { lastFinish, systemText, transcript, turnsOf } from './transcript.ts'
+import { systemText, transcript } from './transcript.ts'
+import { lastFinish, turnsOf } from './turns.ts'
 
 type FinishDeps = Pick<ExecutorDeps, 'outbox' | 'artifacts' | 'log' | 'tracer'>
 

@@ -8,6 +8,7 @@ const request: ModelRequest = {
   provider: 'vllm',
   model: 'qwen',
   steer: null,
+  repair: false,
   closing: null,
   trim: 0,
   reservation: 'res_1',

@@ -6,7 +6,7 @@ import type { ActionReceipt } from './action-intake.ts'
 import { isInForce } from './degrade.ts'
 import { free, integrityBefore, type Run } from './run-context.ts'
 import { aStep, read, type Step, storable, type ToolResponse } from './step.ts'
-import type { Turn } from './transcript.ts'
+import type { Turn } from './turns.ts'
 
 export interface ActionCall {
   readonly seq: number

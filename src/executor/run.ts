@@ -1,4 +1,3 @@
-import { compileJsonSchema } from '../codex/json-schema.ts'
 import type { GuildEvent } from '../kernel/event.ts'
 import type { JsonValue } from '../kernel/json.ts'
 import { type CallPlan, type Called, callModel, refused } from './call-model.ts'
@@ -14,9 +13,10 @@ import { loadPrompt } from './load-prompt.ts'
 import { detectLoop } from './loops.ts'
 import { durationMs } from '../kernel/duration.ts'
 import { activeMs, type Run, spentBy, waitMs } from './run-context.ts'
+import { judgeOutput, repairOf } from './repair-output.ts'
 import { limitsOf } from './run-limits.ts'
 import { ToolReader } from './tool-reader.ts'
-import { lastFinish, type Turn, turnsOf } from './transcript.ts'
+import { lastFinish, type Turn, turnsOf } from './turns.ts'
 
 /** Answers of all kinds, also of providers that cost nothing: no run is endless. */
 const turnsMax = 200
@@ -86,7 +86,13 @@ async function converse(run: Run): Promise<Halt> {
         if (suspended) return suspended
         continue
       }
-      if (last.response.toolCalls.length === 0) return { kind: 'end', ending: endingOf(run, last) }
+      const repair = last.response.toolCalls.length === 0 ? repairOf(run, turns) : null
+      if (last.response.toolCalls.length === 0 && repair === null) return { kind: 'end', ending: endingOf(run, last) }
+      if (repair !== null) {
+        const ended = await repairCall(run, last, turns, repair)
+        if (ended) return ended
+        continue
+      }
     }
     const stopped = await nextCall(run, turns)
     if (stopped) return stopped
@@ -99,11 +105,27 @@ function cancelled(journal: Journal): Halt {
   return { kind: 'end', ending: { state: 'STOPPED', reason: 'CANCELLED', detail, summary, output: null } }
 }
 
+/** One more call for an answer of the right shape; where no limit leaves room for it the run ends with the answer as it is. */
+async function repairCall(run: Run, last: Turn, turns: readonly Turn[], repair: string): Promise<Halt | null> {
+  const end = (): Halt => ({ kind: 'end', ending: endingOf(run, last) })
+  const plan = planCall(run, turns)
+  if (plan.closing) return end()
+  const called = await callModel(run, nextSeq(run, last), { ...plan, steer: repair, repair: true })
+  if (called.kind === 'called') return null
+  if (called.kind === 'refused') return end()
+  // The answer is there: a provider that fails after it takes nothing from it.
+  return called.kind === 'end' && called.ending.reason === 'PROVIDER' ? end() : called
+}
+
+/** After a grant the run goes on behind its last finish. */
+function nextSeq(run: Run, last: Turn | undefined): number {
+  const next = last ? last.step.seq + last.response.toolCalls.length + 1 : contextSeqMax(run) + 1
+  return Math.max(next, lastFinish(run.journal) + 1)
+}
+
 async function nextCall(run: Run, turns: readonly Turn[]): Promise<Halt | null> {
   const last = turns.at(-1)
-  const next = last ? last.step.seq + last.response.toolCalls.length + 1 : contextSeqMax(run) + 1
-  // After a grant the run goes on behind its last finish.
-  const seq = Math.max(next, lastFinish(run.journal) + 1)
+  const seq = nextSeq(run, last)
   const plan = planCall(run, turns)
   if (plan.closing) return land(run, seq, plan.closing)
   const called = await callModel(run, seq, plan)
@@ -123,7 +145,7 @@ async function nextCall(run: Run, turns: readonly Turn[]): Promise<Halt | null> 
 }
 
 function planCall(run: Run, turns: readonly Turn[]): CallPlan {
-  const plain = { steer: resumed(run, turns), closing: null, rulesOnly: false, fit: false }
+  const plain = { steer: resumed(run, turns), closing: null, repair: false, rulesOnly: false, fit: false }
   const loop = detectLoop(callTraces(run.journal))
   if (loop) return { ...plain, closing: { reason: 'LOOP', detail: loop } }
   if (turns.length >= turnsMax) return { ...plain, closing: { reason: 'MAX_STEPS', detail: `${turnsMax} answers` } }
@@ -131,7 +153,7 @@ function planCall(run: Run, turns: readonly Turn[]): CallPlan {
   if (provider === 'rules') return plain
   const now = standing(spentBy(run), limitsOf(run))
   if (now.kind === 'land') return { ...plain, closing: { reason: now.reason, detail: now.detail } }
-  const told = turns.some((turn) => turn.request.steer !== null)
+  const told = turns.some(({ request }) => request.steer !== null && !request.repair)
   return { ...plain, steer: plain.steer ?? (told ? null : now.steer) }
 }
 
@@ -152,7 +174,7 @@ async function land(
   const spent = spentBy(run)
   let called: Called | null = null
   if (spent.modelCalls > 0 && spent.modelCalls < limits.modelCalls && activeMs(run) < limits.activeMs) {
-    const plan = { steer: null, closing: why, rulesOnly: false, fit: false }
+    const plan = { steer: null, closing: why, repair: false, rulesOnly: false, fit: false }
     called = await callModel(run, seq, plan)
     // The whole story does not fit any more: as much of it as the landing reserve pays for.
     if (called.kind === 'refused') called = await callModel(run, seq, { ...plan, fit: true })
@@ -166,7 +188,8 @@ async function land(
   }
 }
 
-function endingOf(run: Run, { request, response }: Turn): Ending {
+function endingOf(run: Run, turn: Turn): Ending {
+  const { request, response } = turn
   const text = response.text.trim()
   if (request.closing) {
     const { reason, detail } = request.closing
@@ -174,10 +197,10 @@ function endingOf(run: Run, { request, response }: Turn): Ending {
     return { state: 'STOPPED', reason, detail, summary, output: null }
   }
   const cut = response.stop === 'length' ? '; the answer reached its length limit' : ''
-  // Rules answer in words; the schema is a promise of models.
-  const expected = run.agent.output !== null && response.provider !== 'rules'
-  const output = expected ? parsed(text) : null
-  const [wrong] = expected ? misfits(run.agent.output, output) : []
+  const {
+    output,
+    wrong: [wrong],
+  } = judgeOutput(run, turn)
   if (wrong !== undefined) {
     const reason = `the final answer is not the JSON that the manifest asks for (${wrong})${cut}`
     run.journal.note({ stage: 'run', outcome: 'OUTPUT_INVALID', reason })
@@ -210,20 +233,6 @@ async function halt(
   }
   if (stop.kind === 'suspended') return stop
   return { kind: 'finished', kept: await finish(deps, journal, event, agent, stop.ending) }
-}
-
-function parsed(text: string): JsonValue {
-  try {
-    // Models like to put JSON into a fence of their own.
-    return JSON.parse(text.replace(/^```(?:json)?\s*([\s\S]*?)\s*```$/, '$1')) as JsonValue // JSON.parse returns JSON
-  } catch {
-    return null // noted by the caller
-  }
-}
-
-/** What the manifest's schema says against the answer; the schema itself was checked when the Codex was loaded. */
-function misfits(schema: object | null, output: JsonValue): readonly string[] {
-  return output === null ? ['no JSON'] : compileJsonSchema(schema)(output)
 }
 
 function summaryOf(output: JsonValue): string | null {

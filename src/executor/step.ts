@@ -60,7 +60,9 @@ const modelRequest = z.object({
   steer: z.string().nullable(),
   /** set: the closing call, without tools, because of this limit */
   closing: z.object({ reason: z.enum(endReasons), detail: z.string() }).nullable(),
-  /** how often the context was cut for this step because the provider found it too long */
+  /** this call asks for the final answer again, in the shape of the manifest's schema; `steer` says what is wrong */
+  repair: z.boolean().default(false),
+  /** how much was left out because it did not fit: rungs of the ladder in `trim.ts` */
   trim: z.number(),
   /** where the budgets stood, as the model was told */
   level: z.enum(levelNames).default('green'),

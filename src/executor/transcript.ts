@@ -4,22 +4,15 @@ import type { GuildEvent } from '../kernel/event.ts'
 import type { JsonObject, JsonValue } from '../kernel/json.ts'
 import type { LlmMessage, ModelChoice } from '../llm/llm.ts'
 import type { Journal } from './journal.ts'
-import { read, type ModelRequest, type ModelResponse, type Step, type ToolResponse } from './step.ts'
-
-/** A model call that is done, with what became of the tool calls that it asked for. */
-export interface Turn {
-  readonly step: Step
-  readonly request: ModelRequest
-  readonly response: ModelResponse
-  /** by call index; null: not done yet */
-  readonly results: readonly (ToolResponse | null)[]
-}
+import { read, type ModelRequest, type Step } from './step.ts'
+import { trimOf } from './trim.ts'
+import { type Turn, turnsOf } from './turns.ts'
 
 export interface NextCall {
   readonly choice: Pick<ModelChoice, 'provider' | 'model'>
   readonly steer: string | null
   readonly closing: ModelRequest['closing']
-  /** how often the provider found the context too long: 1 leaves optional context out, each further one halves the rest */
+  /** how much is left out because it does not fit, see `trim.ts` */
   readonly trim: number
   /** context and event at half their size: a policy has trimmed them */
   readonly halved?: boolean
@@ -29,32 +22,12 @@ export interface NextCall {
 
 const eventTokensMax = 6_000
 const closingResultTokens = 150
-const closingTrim = 3
+/** of required context and of the event in a closing call; optional context is left out */
+const closingShare = 0.25
 
 /** Prompt and rules, then what we say about data: the same bytes for every run of one agent version, so that providers can cache it. */
 export function systemText(agent: CompiledAgent): string {
   return `${agent.system}\n\n${fenceRule}`
-}
-
-/** The step of the last finish; -1: the run has never ended. Behind it stands what a grant has set going again. */
-export function lastFinish(journal: Journal): number {
-  return Math.max(-1, ...journal.done.filter((step) => step.kind === 'finish').map((step) => step.seq))
-}
-
-/** A closing answer that a grant has overtaken stays in the journal, paid and told, but the conversation goes on without it. */
-export function turnsOf(journal: Journal): readonly Turn[] {
-  const done = new Map(journal.done.map((step) => [step.seq, step]))
-  const ended = lastFinish(journal)
-  return [...done.values()]
-    .filter((step) => step.kind === 'llm' && !(step.seq < ended && read.modelRequest(step).closing !== null))
-    .map((step) => {
-      const response = read.modelResponse(step)
-      const results = response.toolCalls.map((_, index) => {
-        const call = done.get(step.seq + 1 + index)
-        return call ? read.tool(call) : null
-      })
-      return { step, request: read.modelRequest(step), response, results }
-    })
 }
 
 /**
@@ -70,16 +43,19 @@ export function transcript(
 ): readonly LlmMessage[] {
   const turns = turnsOf(journal)
   if (next.closing) {
-    const told = [opening(journal, event, agent, closingTrim, false), ...turns.map(storyOf)].join('\n\n')
+    const optional = agent.manifest.spec.context.filter((item) => !item.required).map(({ id }) => id)
+    const left = { context: new Set(optional), share: closingShare, eventShare: closingShare }
+    const told = [opening(journal, event, agent, left), ...turns.map(storyOf)].join('\n\n')
     const end = closingText(next.closing.detail)
     const max = next.bytesMax ?? null
     const story = max === null ? told : cutToBytes(told, max - Buffer.byteLength(end) - 2)
     return [{ role: 'user', text: `${story}\n\n${end}` }]
   }
-  const messages: LlmMessage[] = [
-    { role: 'user', text: opening(journal, event, agent, next.trim, next.halved ?? false) },
-  ]
-  for (const { request, response, results } of turns) {
+  const trim = trimOf(journal, agent, next.trim)
+  const policy = next.halved ? 0.5 : 1
+  const left = { context: trim.context, share: trim.share * policy, eventShare: policy }
+  const messages: LlmMessage[] = [{ role: 'user', text: opening(journal, event, agent, left) }]
+  for (const { step, request, response, results } of turns) {
     if (request.steer) messages.push({ role: 'user', text: request.steer })
     const { text, toolCalls, opaque } = response
     // A vendor's own parts mean nothing to another one.
@@ -87,7 +63,9 @@ export function transcript(
     messages.push({ role: 'assistant', text, toolCalls, ...(same && opaque ? { opaque } : {}) })
     const told = toolCalls.flatMap((call, index) => {
       const result = results[index]
-      return result ? [{ callId: call.id, name: call.name, isError: result.isError, text: result.text }] : []
+      if (!result) return []
+      const text = trim.results.has(step.seq + 1 + index) ? stubOf(call.name, result.text) : result.text
+      return [{ callId: call.id, name: call.name, isError: result.isError, text }]
     })
     if (told.length > 0) messages.push({ role: 'tool', results: told })
   }
@@ -122,16 +100,26 @@ export function agentFacts({ id, manifest }: CompiledAgent): JsonObject {
   return { id, name: id, type, chapter: chapter ?? null, version, owner }
 }
 
-function opening(journal: Journal, event: GuildEvent, agent: CompiledAgent, trim: number, halved: boolean): string {
-  const share = (trim <= 1 ? 1 : 2 ** (1 - trim)) * (halved ? 0.5 : 1)
+interface Left {
+  readonly context: ReadonlySet<string>
+  readonly share: number
+  readonly eventShare: number
+}
+
+function opening(journal: Journal, event: GuildEvent, agent: CompiledAgent, left: Left): string {
   const items = new Map(agent.manifest.spec.context.map((item) => [item.id, item]))
   const context = journal.done.flatMap((step) => {
     const item = items.get(step.name)
     if (step.kind !== 'context' || !item) return []
-    if (trim > 0 && !item.required) return [`Context ${step.name} was left out: it did not fit.`]
-    return contextText(step, share === 1 ? null : Math.ceil(item.maxTokens * share))
+    if (left.context.has(item.id)) return [`Context ${step.name} was left out: it did not fit.`]
+    return contextText(step, left.share === 1 ? null : Math.ceil(item.maxTokens * left.share))
   })
-  return [...context, eventText(event, agent, Math.ceil(eventTokensMax * share))].join('\n\n')
+  return [...context, eventText(event, agent, Math.ceil(eventTokensMax * left.eventShare))].join('\n\n')
+}
+
+/** An identical call is answered from the journal, so what is left out here can be had again for nothing. */
+function stubOf(name: string, text: string): string {
+  return `(left out: ${Buffer.byteLength(text)} bytes that ${name} answered here did not fit any more; call it again if you need them)`
 }
 
 /** @param tokensMax null: as it was cut when it was read */

@@ -2,6 +2,7 @@ import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import type { Integrity, Priority } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
+import { seenHash } from './approval-hash.ts'
 import type { ActionState } from './action-row.ts'
 import type { RenderedRequest } from './target.ts'
 
@@ -28,8 +29,21 @@ export interface ActionView {
   readonly attempts: number
   readonly probes: number
   readonly next_at: Date
+  /** HELD: it goes by itself then */
+  readonly hold_until: Date | null
   readonly sent_at: Date | null
   readonly expires_at: Date
+  /** a suspended run waits for it */
+  readonly awaited: boolean
+  /** the action that this one takes back */
+  readonly undo_of: string | null
+  /** the person who asked for it; null: an agent */
+  readonly requested_by: string | null
+  /** the target as the decision saw it: a target that looks different needs a new one */
+  readonly expected: JsonObject | null
+  /** the target when the call went out, and what the call makes of it; null: not read */
+  readonly before: JsonObject | null
+  readonly after: JsonObject | null
   readonly remote_id: string | null
   readonly remote_url: string | null
   readonly confirmed_by: 'response' | 'probe' | 'echo' | 'person' | null
@@ -50,6 +64,8 @@ export interface ActionDetail extends ActionView {
   readonly receipt: JsonObject
   /** oldest first; times as ISO texts */
   readonly approvals: readonly JsonObject[]
+  /** what was asked for to take it back, oldest first */
+  readonly undos: readonly JsonObject[]
   /** the story: oldest first */
   readonly decisions: readonly JsonObject[]
 }
@@ -57,9 +73,20 @@ export interface ActionDetail extends ActionView {
 export interface ApprovalView {
   readonly id: string
   readonly action_id: string
+  /** `hold`: it goes by itself at `hold_until`, unless it is stopped */
+  readonly kind: 'ask' | 'hold'
   readonly state: 'PENDING' | 'APPROVED' | 'DENIED' | 'EXPIRED'
   /** to be handed back with the decision: it binds what was seen */
   readonly approval_hash: string
+  /** the target when it was looked at last, and what would become of it; null: not read */
+  readonly before: JsonObject | null
+  readonly after: JsonObject | null
+  readonly seen_at: Date | null
+  readonly hold_until: Date | null
+  readonly undo_of: string | null
+  readonly requested_by: string | null
+  /** why it waits */
+  readonly reason: string | null
   readonly asked: string
   readonly requested_at: Date
   readonly expires_at: Date
@@ -123,7 +150,7 @@ export async function listApprovals(
 ): Promise<readonly ApprovalView[]> {
   const params = [pageSize(filter.limit), filter.before ?? null, filter.state ?? null]
   const { rows } = await db.query<ApprovalView>(sql.listApprovals, params)
-  return rows
+  return rows.map((row) => ({ ...row, approval_hash: seenHash(row.approval_hash, row.before) }))
 }
 
 function pageSize(limit: number | undefined): number {

@@ -5,6 +5,7 @@ import { RemoteError } from './client.ts'
 import { version } from './version.ts'
 import { paint, printable } from './print.ts'
 import { actionsCommands } from './commands/actions.ts'
+import { undoCommand } from './commands/undo.ts'
 import { agentsCommand } from './commands/agents.ts'
 import { auditCommand } from './commands/audit.ts'
 import { budgetsCommand, ledgerCommand } from './commands/ledger.ts'
@@ -62,6 +63,7 @@ export async function main(args: readonly string[]): Promise<number> {
         eventsCommand,
         runsCommand,
         actionsCommands,
+        undoCommand,
         whyCommand,
         agentsCommand,
         schedulesCommand,

@@ -29,6 +29,14 @@ export interface Api extends ScheduleApi {
   /** @param hash `approval_hash` of what was seen. @param edit arguments instead of the proposed ones */
   approve(id: string, by: Decider, hash: string, edit: Record<string, unknown> | undefined): Promise<unknown>
   deny(id: string, by: Decider): Promise<unknown>
+  undo(id: string, by: Decider): Promise<unknown>
+  /** newest first */
+  undoMany(
+    query: { run?: string | undefined; agent?: string | undefined; since?: Date | undefined },
+    by: Decider,
+  ): Promise<Page<unknown>>
+  /** what would come of an action, without doing anything */
+  dryRun(asked: { agent: string; type: string; args: Record<string, unknown> }): Promise<unknown>
   agents(query: {
     capability?: string | undefined
     type?: string | undefined
@@ -73,6 +81,7 @@ export function apiRoutes({
     lookRoutes(app, api)
     deskRoutes(app, api)
     scheduleRoutes(app, api)
+    undoRoutes(app, api)
     trustRoutes(app, api, status)
     keyRoutes(app, keys)
   }
@@ -224,6 +233,58 @@ function deskRoutes(plain: FastifyInstance, api: Api): void {
       schema: { ...about('Desk', 'Refuse an action', rows.actionRow), params: id, body: z.object({ note }) },
     },
     (request) => api.deny(request.params.id, decider(request, request.body.note)),
+  )
+}
+
+function undoRoutes(plain: FastifyInstance, api: Api): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>()
+  const operator = { config: { role: 'operator' as const } }
+  const note = z.string().max(2_000).optional().describe('why, for the audit trail')
+  app.post(
+    '/actions/:id/undo',
+    {
+      ...operator,
+      schema: {
+        ...about('Actions', 'Take an action back; one that was not sent yet is stopped', rows.undoRow),
+        params: id,
+        body: z.object({ note }),
+      },
+    },
+    (request) => api.undo(request.params.id, decider(request, request.body.note)),
+  )
+  app.post(
+    '/actions/undo',
+    {
+      ...operator,
+      schema: {
+        ...about(
+          'Actions',
+          'Take back what a run or an agent has done, newest first, 100 at most',
+          pageOf(rows.undoRow),
+        ),
+        body: z.object({ run: text, agent: text, since: z.iso.datetime().optional(), note }),
+      },
+    },
+    (request) => {
+      const { run, agent, since, note: why } = request.body
+      const from = since === undefined ? undefined : new Date(since)
+      return api.undoMany({ run, agent, since: from }, decider(request, why))
+    },
+  )
+  app.post(
+    '/actions/dry-run',
+    {
+      ...operator,
+      schema: {
+        ...about('Actions', 'What policy says, the exact call, and what it would change; nothing is done', rows.dryRun),
+        body: z.object({
+          agent: z.string().min(1).max(100),
+          type: z.string().min(1).max(50),
+          args: z.record(z.string(), z.unknown()),
+        }),
+      },
+    },
+    (request) => api.dryRun(request.body),
   )
 }
 

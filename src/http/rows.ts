@@ -105,6 +105,12 @@ export const actionRow = z.looseObject({
   remote_id: z.string().nullable(),
   remote_url: z.string().nullable(),
   confirmed_by: z.string().nullable(),
+  hold_until: time.nullable().describe('HELD: it goes by itself then'),
+  undo_of: z.string().nullable().describe('the action that this one takes back'),
+  requested_by: z.string().nullable().describe('the person who asked for it; null: an agent'),
+  before: json.nullable().describe('the target when the call went out; null: not read'),
+  after: json.nullable(),
+  expires_at: time,
   provider: z.string().nullable(),
   model: z.string().nullable(),
   created_at: time,
@@ -114,10 +120,18 @@ export const actionRow = z.looseObject({
 export const approvalRow = z.looseObject({
   id: z.string(),
   action_id: z.string(),
+  kind: z.enum(['ask', 'hold']).describe('hold: it goes by itself at hold_until, unless it is stopped'),
   state: z.string(),
   type: z.string(),
   target: z.string(),
   args: json,
+  before: json.nullable().describe('the target when it was looked at last; null: not read'),
+  after: json.nullable().describe('what would become of it'),
+  seen_at: time.nullable(),
+  hold_until: time.nullable(),
+  undo_of: z.string().nullable(),
+  requested_by: z.string().nullable(),
+  reason: z.string().nullable(),
   approval_hash: z.string().describe('to be handed back with the decision'),
   agent_id: z.string(),
   event_id: z.string(),
@@ -275,7 +289,32 @@ export const runDetail = runRow.extend({
 export const actionDetail = actionRow.extend({
   rendered: z.looseObject({ method: z.string(), url: z.string(), body: z.unknown() }).nullable(),
   approvals: z.array(json),
+  undos: z.array(json).describe('what was asked for to take it back'),
   decisions: z.array(decisionRow),
+})
+export const undoRow = z.looseObject({
+  actionId: z.string(),
+  result: z
+    .enum(['stopped', 'queued', 'shadow', 'refused'])
+    .describe('stopped: it was not sent yet; queued: its inverse is on its way; shadow: that is only rendered'),
+  undoId: z.string().nullable().describe('the action that takes it back'),
+  reason: z.string(),
+})
+export const dryRun = z.looseObject({
+  verdict: z.enum(['run', 'ask', 'deny', 'recommend']),
+  autonomy: z.int(),
+  rule: z.string(),
+  reason: z.string(),
+  hold_ms: count,
+  shadow: z.boolean(),
+  connector: z.string(),
+  target: z.string(),
+  request: z
+    .looseObject({ method: z.string(), url: z.string(), headers: z.record(z.string(), z.string()), body: z.unknown() })
+    .nullable()
+    .describe('the exact call, its token redacted'),
+  before: json.nullable(),
+  after: json.nullable(),
 })
 export const ledgerReport = z.looseObject({ ok: z.boolean(), problems: z.array(z.string()) })
 export const auditReport = z.looseObject({
@@ -352,6 +391,8 @@ export type RunDetail = z.infer<typeof runDetail>
 export type ActionRow = z.infer<typeof actionRow>
 export type ActionDetail = z.infer<typeof actionDetail>
 export type ApprovalRow = z.infer<typeof approvalRow>
+export type UndoRow = z.infer<typeof undoRow>
+export type DryRunRow = z.infer<typeof dryRun>
 export type AgentRow = z.infer<typeof agentRow>
 export type DeadRow = z.infer<typeof deadRow>
 export type BudgetRow = z.infer<typeof budgetRow>

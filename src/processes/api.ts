@@ -51,6 +51,7 @@ export function api({ database, bus, outbox, codex, organisation, parts }: ApiPa
     },
     action: (id) => getAction(database, id),
     async approvals({ state }) {
+      if (state === undefined || state === 'PENDING') await parts.preview.refresh(null, AbortSignal.timeout(refreshMs))
       const known = (['PENDING', 'APPROVED', 'DENIED', 'EXPIRED'] as const).find((one) => one === state)
       return { items: await listApprovals(database, defined({ limit: 200, state: known })), next: null }
     },
@@ -62,6 +63,13 @@ export function api({ database, bus, outbox, codex, organisation, parts }: ApiPa
       const { actionId } = await parts.approvals.deny(database, id, by)
       return getAction(database, actionId)
     },
+    async undo(id, by) {
+      return parts.undo.undo(database, id, by)
+    },
+    async undoMany({ run, agent, since }, by) {
+      return { items: await parts.undo.undoMany(database, { run, agent, since }, by), next: null }
+    },
+    dryRun: (asked) => parts.preview.dryRun(asked, AbortSignal.timeout(refreshMs)),
     async agents(query) {
       return { items: await listAgents(database, defined(query)), next: null }
     },
@@ -109,6 +117,9 @@ function grantRequest({ run, agent, chapter, tokens, cost, reason, key }: GrantB
           : { kind: 'organization' }
   return { target, tokens: tokens ?? 0, costMicros: Math.round((cost ?? 0) * 1e6), reason: reason ?? null, key, by }
 }
+
+/** The desk shows what it has after so long, also when a target answers slowly. */
+const refreshMs = 5_000
 
 function deadRow({ position, id, body, publishedAt }: LoggedMessage) {
   const letter = body as DeadLetter // written by the bus or the gateway, never by a sender

@@ -3,6 +3,8 @@ import { Approvals } from '../actions/approvals.ts'
 import { Desk } from '../actions/desk.ts'
 import { Echoes } from '../actions/echo.ts'
 import { actionExecutor } from '../actions/execute.ts'
+import { Preview } from '../actions/preview.ts'
+import { Undo } from '../actions/undo.ts'
 import type { Target } from '../actions/target.ts'
 import { githubActionTypes, GithubTarget } from '../actions/targets/github.ts'
 import type { Artifacts } from '../artifacts/artifacts.ts'
@@ -59,6 +61,8 @@ export interface Components {
   readonly services: Readonly<Partial<Record<Role, readonly Service[]>>>
   readonly desk: Desk
   readonly approvals: Approvals
+  readonly undo: Undo
+  readonly preview: Preview
   /** one line for people: which aliases of the Codex have a model behind them */
   modelsConfigured(): string
 }
@@ -71,6 +75,7 @@ export function components(deps: ComponentsDeps): Components {
   const { settings, database, bus, outbox, codex, owner, log, tracer } = deps
   const clock = systemClock
   const variable = variableOf(deps.env)
+  const targetOf = targets(deps, variable)
   const desk = new Desk({ systems: [{ system: 'github', types: githubActionTypes }], outbox, live: settings.live })
   const echoes = new Echoes({ outbox, clock, tracer, botLogins: (name) => botLogins(settings, codex.current(), name) })
   const artifacts = artifactsOf(settings)
@@ -79,7 +84,7 @@ export function components(deps: ComponentsDeps): Components {
     db: database,
     outbox,
     codex,
-    targetOf: targets(deps, variable),
+    targetOf,
     live: settings.live,
     owner,
     clock,
@@ -106,11 +111,15 @@ export function components(deps: ComponentsDeps): Components {
     owner,
     random: Math.random,
   })
+  const approvals = new Approvals({ desk, outbox, codex, clock, live: settings.live })
+  const typeOf = (type: string) => desk.typeOf(type)?.type ?? null
   const drive = (consumer: Consumer): Service => driveConsumer(bus, consumer, log)
   const accounts = settings.githubBotLogin ? [settings.githubBotLogin] : []
   return {
     desk,
-    approvals: new Approvals({ desk, outbox, codex, clock, live: settings.live }),
+    approvals,
+    undo: new Undo({ approvals, typeOf, outbox, codex, clock, live: settings.live }),
+    preview: new Preview({ db: database, desk, codex, targetOf, clock, log, live: settings.live }),
     services: {
       dispatcher: [
         drive(dispatcher({ database, outbox, codex, clock, log, tracer, echoes, botLogins: accounts })),

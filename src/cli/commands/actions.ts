@@ -3,9 +3,9 @@ import { systemClock } from '../../kernel/clock.ts'
 import { GuildError, reasonOf } from '../../kernel/errors.ts'
 import { type Client, openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
-import type { ActionDetail, ActionRow, ApprovalRow } from '../../http/rows.ts'
+import type { ActionDetail, ActionRow, ApprovalRow, DryRunRow } from '../../http/rows.ts'
 import type { Page } from '../../http/page.ts'
-import { facts, paint, plural, state, table, when } from '../print.ts'
+import { facts, ms, paint, plural, state, table, when } from '../print.ts'
 import { query } from '../query.ts'
 
 /** `actions`, and the desk: `approvals`, `approve`, `deny`. */
@@ -31,6 +31,18 @@ export const actionsCommands: CommandModule = (program, context) => {
       const found = await client.get<ActionDetail>(`/api/v1/actions/${encodeURIComponent(id)}`)
       show(found, () => detail(found))
     })
+  actions
+    .command('dry-run <type>')
+    .description('what policy says, the exact call, and what it would change; nothing is done')
+    .requiredOption('--agent <id>', 'the agent that would do it')
+    .requiredOption('--args <file>', 'its arguments (JSON file)')
+    .action(async (type: string, options: { agent: string; args: string }) => {
+      const { settings, show } = context()
+      await using client = await openClient(settings)
+      const args = await readJson(options.args)
+      const answer = await client.post<DryRunRow>('/api/v1/actions/dry-run', { type, agent: options.agent, args })
+      show(answer, () => dryRun(type, answer))
+    })
   program
     .command('approvals')
     .description('the desk: what waits for a decision')
@@ -40,8 +52,13 @@ export const actionsCommands: CommandModule = (program, context) => {
       const page = await client.get<Page<ApprovalRow>>('/api/v1/approvals?state=PENDING')
       show(page, () => desk(page.items))
     })
-  decideCommand(program, context, 'approve', 'let an action go; it is bound to exactly what you saw')
-  decideCommand(program, context, 'deny', 'refuse an action')
+  decideCommand(
+    program,
+    context,
+    'approve',
+    'let an action go, or a held one go at once; it is bound to exactly what you saw',
+  )
+  decideCommand(program, context, 'deny', 'refuse an action, or stop one that is held')
 }
 
 function decideCommand(
@@ -111,7 +128,11 @@ export function list(page: Page<ActionRow>): string {
     { head: 'type', cell: (row) => row.type },
     { head: 'target', cell: (row) => row.target },
     { head: 'state', cell: (row) => state(row.state) },
-    { head: '', cell: (row) => row.remote_url ?? row.reason ?? '', flexible: true },
+    {
+      head: '',
+      cell: (row) => (row.state === 'HELD' ? countdown(row.hold_until) : (row.remote_url ?? row.reason ?? '')),
+      flexible: true,
+    },
   ])
   return page.next ? `${rows}\n${paint.dim(`more: guild actions --before ${page.next}`)}` : rows
 }
@@ -133,17 +154,76 @@ export function card(row: ApprovalRow, guild = 'guild'): string {
   const hidden = lines.length - linesMax
   return [
     facts([
-      ['asks', `${paint.bold(row.agent_id)}: ${row.type} on ${row.target}`],
+      row.undo_of
+        ? [
+            'undo',
+            `${row.requested_by ?? '–'} takes ${row.undo_of} of ${row.agent_id} back: ${row.type} on ${row.target}`,
+          ]
+        : ['asks', `${paint.bold(row.agent_id)}: ${row.type} on ${row.target}`],
+      ...(row.kind === 'hold' ? [['held', paint.yellow(countdown(row.hold_until))] as const] : []),
+      ...(row.undo_of && row.reason ? [['now', row.reason] as const] : []),
       ...(said.length > 0 ? rest.map(([name, value]) => [name, JSON.stringify(value)] as const) : []),
       ['because', `event ${row.event_id}${row.rule ? `, ${row.rule}` : ''}`],
       ['owner', `${row.asked}, expires ${when(row.expires_at)}`],
     ]),
+    ...changes(row.before, row.after),
     paint.cyan(indent(lines.slice(0, linesMax).join('\n'))),
     ...(hidden > 0
       ? [paint.yellow(`  … ${plural(hidden, 'more line')}, shown by ${guild} actions show ${row.action_id}`)]
       : []),
     `  ${guild} approve ${row.id}   ${paint.dim('or')}   ${guild} deny ${row.id}`,
   ].join('\n')
+}
+
+/** `goes in 24 s, unless it is stopped` */
+function countdown(until: string | null): string {
+  const leftMs = until === null ? 0 : Date.parse(until) - Date.now()
+  return leftMs > 0 ? `goes in ${ms(leftMs)}, unless it is stopped` : 'is about to go'
+}
+
+/** What would change, one line for each member that does. */
+function changes(
+  before: Readonly<Record<string, unknown>> | null | undefined,
+  after: Readonly<Record<string, unknown>> | null | undefined,
+): readonly string[] {
+  if (!before || !after) return []
+  const lines = Object.keys({ ...before, ...after })
+    .filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
+    .map((name) => `  ${name}: ${paint.red(part(before[name]))} → ${paint.green(part(after[name]))}`)
+  return lines.length > 0 ? lines : [paint.dim('  it is like that already: nothing would change')]
+}
+
+function part(value: unknown): string {
+  const text =
+    value === null || value === undefined ? 'none' : typeof value === 'string' ? value : JSON.stringify(value)
+  const line = text.replaceAll(/\s+/g, ' ')
+  return line.length > 60 ? `${line.slice(0, 59)}…` : line
+}
+
+function dryRun(type: string, answer: DryRunRow): string {
+  const { request } = answer
+  const verdicts = {
+    run: 'would be carried out',
+    ask: 'a person would be asked',
+    deny: 'denied',
+    recommend: 'recommend only',
+  }
+  return [
+    facts([
+      ['what', `${type} on ${answer.target} (${answer.connector})`],
+      ['verdict', `${verdicts[answer.verdict]}: ${answer.reason}`],
+      ['rule', answer.rule],
+      ...(answer.hold_ms > 0 ? [['hold', ms(answer.hold_ms)] as const] : []),
+      ['mode', answer.shadow ? 'shadow: rendered and recorded, not sent' : 'live'],
+    ]),
+    ...changes(answer.before, answer.after),
+    request ? indent(callText(request)) : paint.yellow(`no target is configured for ${answer.connector}`),
+  ].join('\n')
+}
+
+function callText({ method, url, headers, body }: NonNullable<DryRunRow['request']>): string {
+  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  return [`${method} ${url}`, ...head, ...(body === null ? [] : ['', JSON.stringify(body, null, 2)])].join('\n')
 }
 
 function detail({ decisions, ...action }: ActionDetail): string {
@@ -162,7 +242,17 @@ function detail({ decisions, ...action }: ActionDetail): string {
       ['result', action.remote_url ?? action.reason ?? '–'],
       ['confirmed by', action.confirmed_by ?? '–'],
       ['attempts', String(action.attempts)],
+      ['expires', when(action.expires_at)],
+      ...(action.state === 'HELD' ? [['held', countdown(action.hold_until)] as const] : []),
+      ...(action.undo_of
+        ? [['takes back', `${action.undo_of}, asked for by ${action.requested_by ?? '–'}`] as const]
+        : []),
+      ...action.undos.map((undo) => ['undo', `${String(undo['id'])} ${String(undo['state'])}`] as const),
+      ...(action.state === 'SUCCEEDED' && action.undos.length === 0
+        ? [['undo', `guild undo ${action.id}`] as const]
+        : []),
     ]),
+    ...(action.before ? [`${paint.dim('changed')}\n${changes(action.before, action.after).join('\n')}`] : []),
     `${paint.dim(action.state === 'SHADOWED' ? 'would have sent' : 'call')}\n${indent(rendered)}`,
     `${paint.dim('decisions')}\n${decisions.map((one) => `  ${paint.dim(when(one.at))} ${one.stage.padEnd(9)} ${state(one.outcome)}  ${one.reason}`).join('\n')}`,
   ].join('\n\n')

@@ -151,6 +151,42 @@ describe('the API', () => {
     ).toBeGreaterThanOrEqual(404)
   })
 
+  it('shows what an action would do, and takes back what was done, for operators only', async () => {
+    const [viewer, operator] = [await keyOf('viewer'), await keyOf('operator')]
+    const args = { repo: 'acme/shop', number: 1, add: ['seen'] }
+    const body = { agent: 'quartermaster', type: 'GITHUB_LABEL', args }
+    expect((await call('/api/v1/actions/dry-run', { method: 'POST', key: viewer, body })).status).toBe(403)
+    const dry = await call('/api/v1/actions/dry-run', { method: 'POST', key: operator, body })
+    expect(rows.dryRun.parse(await dry.json())).toMatchObject({
+      verdict: 'run',
+      request: { method: 'POST', headers: { authorization: '[redacted]' }, body: { labels: ['seen'] } },
+    })
+    expect((await call('/api/v1/actions/dry-run', { method: 'POST', body: { ...body, args: {} } })).status).toBe(422)
+
+    const { items } = (await (await call('/api/v1/actions?state=SUCCEEDED')).json()) as {
+      items: { id: string; type: string; invocation_id: string }[]
+    }
+    const done = items.find(({ type }) => type === 'GITHUB_LABEL' || type === 'GITHUB_COMMENT')
+    const path = `/api/v1/actions/${done?.id}/undo`
+    expect((await call(path, { method: 'POST', key: viewer, body: {} })).status).toBe(403)
+    const taken = await call(path, { method: 'POST', key: operator, body: { note: 'a rehearsal' } })
+    expect(rows.undoRow.parse(await taken.json())).toMatchObject({ actionId: done?.id, result: 'queued' })
+    await expect
+      .poll(async () => ((await (await call(`/api/v1/actions/${done?.id}`)).json()) as { state: string }).state, {
+        timeout: 20_000,
+      })
+      .toBe('UNDONE')
+    const all = await call('/api/v1/actions/undo', {
+      method: 'POST',
+      key: operator,
+      body: { run: done?.invocation_id },
+    })
+    page(rows.undoRow)
+      .partial({ items: true })
+      .parse(await all.json())
+    expect((await call('/api/v1/actions/undo', { method: 'POST', key: operator, body: {} })).status).toBe(400)
+  })
+
   it('signs a browser in once with its link, and lets no other site write with the session', async () => {
     const first = await call(
       new URL(rehearsal.serving.signInUrl).pathname + new URL(rehearsal.serving.signInUrl).search,

@@ -1,3 +1,7 @@
+// Mutations, each made by hand and taken back:
+// - src/actions/desk.ts, propose: `claimMeaning` not asked → all three fail: three tickets (of two agents: three) instead of one.
+// - src/executor/journal.sql, claim: the condition that the lease has lapsed left out → "two runs": attempts is 2 instead of 1. (The epoch
+//   alone still keeps it at one ticket.)
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Database } from '../../src/database/database.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
@@ -58,6 +62,7 @@ it('two runs for one delivery → one ticket', async () => {
   for (const action of await line.actions())
     await Promise.all([line.worker().drain(action.id), line.worker().drain(action.id)])
   expect(both.filter((nack) => nack === null)).toHaveLength(1)
+  expect(await line.bench.row()).toMatchObject({ state: 'COMPLETED', attempts: 1 })
   expect(line.bench.llm.requests).toHaveLength(3)
   expect(await line.actions()).toHaveLength(1)
   expect(await tickets(line, 'The drawer sticks')).toHaveLength(1)

@@ -1,3 +1,6 @@
+// Mutations, each made by hand and taken back:
+// - src/actions/transitions.ts, afterCall: `unknown` becomes RETRY instead of AMBIGUOUS → two tickets, all three cases.
+// - src/actions/targets/github/action.ts, isOurs: finds nothing, whatever the marker → two tickets, all three cases.
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Database } from '../../src/database/database.ts'
 import { systemClock } from '../../src/kernel/clock.ts'

@@ -1,3 +1,11 @@
+// Mutations, each made by hand and taken back:
+// - src/actions/judge.ts: the hash of the approval not compared → "arguments changed": SUCCEEDED instead of DENIED.
+// - src/actions/approvals.ts, approve: the hash handed back not compared → "replayed" for another action, and "drifted": both accepted.
+// - src/actions/pending.sql: `p.state = 'PENDING'` left out → "replayed": the second approval is accepted.
+// - src/actions/approvals.ts, approve: `expires_at` not looked at → "expired": the late approval is accepted.
+// - src/actions/lanes.ts, carryOut: `expires_at` not looked at → "expired": SUCCEEDED instead of EXPIRED.
+// - src/guards/action-policy.ts: a denial does not deny → "policy tightened": SUCCEEDED instead of DENIED.
+// - src/actions/drift.ts: everything is the same → "drifted": the label is set.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Preview } from '../../src/actions/preview.ts'
 import { compileCondition } from '../../src/codex/condition.ts'

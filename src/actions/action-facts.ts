@@ -1,5 +1,6 @@
 import type { CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
 import type { ActionPolicyInput } from '../guards/action-policy.ts'
+import { threadOf } from '../guards/thread.ts'
 import type { Integrity } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import type { ActionRow } from './action-row.ts'
@@ -27,6 +28,7 @@ export interface PolicySubject {
   readonly grant: ActionPolicyInput['grant']
   /** null: not known any more; conditions that read it then refuse */
   readonly event: EventFacts | null
+  readonly at: Date
 }
 
 /** The policy's input from a snapshot: the pinned one when an action is proposed, the current one when it is carried out. */
@@ -64,6 +66,8 @@ export function policyInput(
       context: {},
       ...(event && { event, payload: event.payload, metadata: event.metadata }),
     },
+    thread: threadOf(event),
+    at: subject.at,
     integrity: subject.integrity,
     usedInRun: subject.usedInRun,
     connectorMode: snapshot.connectors.get(subject.connector)?.spec.mode ?? 'shadow',
@@ -101,7 +105,7 @@ export function isLive(
 /** Does deciding this action take the event? Reading it back costs a query, so it is done only when a condition will look. */
 export function readsEvent(type: string, grant: ActionPolicyInput['grant'], snapshot: CodexSnapshot): boolean {
   const denial = snapshot.denials.some(({ action, when }) => when !== null && (action === '*' || action === type))
-  return denial || grant?.when !== undefined
+  return denial || grant?.when !== undefined || grant?.within !== undefined
 }
 
 /** The connector that carries an action: the event's own where it speaks to the system, else the first that does, else the system's name. */

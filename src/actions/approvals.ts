@@ -205,10 +205,21 @@ export class Approvals {
     const grant = agent?.manifest.spec.tools.actions.find(({ type }) => type === pending.type)
     if (!agent || !grant)
       throw new GuildError('GUILD_ACTION_INVALID', { type: pending.type, why: 'the Codex no longer grants it' })
-    // The grant's own condition and the count of the run are looked at when it is carried out; here it is the new target that counts.
-    const subject = { ...pending, system: known.system, target, args: parsed.data, usedInRun: 0, agent, event: null }
+    // The grant's own condition, the thread and the count of the run are looked at when it is carried out; here it is the new target that counts.
+    const at = this.#deps.clock.now()
+    const subject = {
+      ...pending,
+      system: known.system,
+      target,
+      args: parsed.data,
+      usedInRun: 0,
+      agent,
+      event: null,
+      at,
+    }
+    const here = { ...grant, when: undefined, within: undefined }
     const verdict = actionPolicy(
-      policyInput({ ...subject, grant: { ...grant, when: undefined } }, { ...snapshot, denials: [] }, this.#deps.live),
+      policyInput({ ...subject, grant: here }, { ...snapshot, denials: [] }, this.#deps.live),
     )
     if (verdict.verdict === 'deny')
       throw new GuildError('GUILD_ACTION_INVALID', { type: pending.type, why: verdict.reason })

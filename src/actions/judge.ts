@@ -3,6 +3,7 @@ import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import type { CodexSnapshot } from '../codex/snapshot.ts'
 import { actionPolicy, deniedBy } from '../guards/action-policy.ts'
+import type { Clock } from '../kernel/clock.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import { type EventFacts, isLive, policyInput, readsEvent, undoFacts } from './action-facts.ts'
 import type { LaneHead } from './action-row.ts'
@@ -13,6 +14,7 @@ const sql = statements(import.meta.url, './judge.sql', ['eventFacts'])
 export interface JudgeDeps {
   readonly codex: Pick<Codex, 'current'>
   readonly live: readonly string[]
+  readonly clock: Pick<Clock, 'now'>
   readonly dryRun?: boolean
 }
 
@@ -40,7 +42,8 @@ export async function judge(db: Queryable, head: LaneHead, deps: JudgeDeps): Pro
 
   const grant = agent.manifest.spec.tools.actions.find(({ type }) => type === head.type) ?? null
   const event = readsEvent(head.type, grant, snapshot) ? await readEvent(db, head.event_id) : null
-  const subject = { ...head, system: head.target_system, agent, grant, event, usedInRun: head.used_before }
+  const at = deps.clock.now()
+  const subject = { ...head, system: head.target_system, agent, grant, event, usedInRun: head.used_before, at }
   const now = actionPolicy(policyInput(subject, snapshot, deps.live))
   if (now.verdict === 'deny' || now.verdict === 'recommend') {
     return { kind: 'deny', rule: now.rule, reason: `policy has become stricter: ${now.reason}` }

@@ -150,7 +150,7 @@ export class GitCodex implements Codex, Service {
   async #loadPinned(commit: string): Promise<CodexSnapshot> {
     const files = (await this.#store.get(commit)) ?? (await this.#source.read(commit))
     // It served once: an action type that this version has dropped must not stop the run before it asks for it.
-    const { snapshot, problems } = loadCodex(files, { loadedAt: this.#options.clock.now() })
+    const { snapshot, problems } = loadCodex(files, { loadedAt: this.#options.clock.now(), pinned: true })
     if (!snapshot) throw invalid(commit, problems)
     return snapshot
   }

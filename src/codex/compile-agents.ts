@@ -1,4 +1,4 @@
-import { satisfies, validRange } from 'semver'
+import { compare, satisfies, validRange } from 'semver'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { isGuildError, reasonOf } from '../kernel/errors.ts'
 import { compileRules } from './compile-rules.ts'
@@ -23,6 +23,8 @@ const contextRoots = ['event', 'payload', 'metadata', 'agent', 'context']
 export interface AgentChecks {
   /** what served before: an agent that changed without a higher version is warned about */
   readonly previous?: CodexSnapshot | null
+  /** a version that did not rise: `error` stops whoever merges (lint), `warning` lets it serve; default warning */
+  readonly versions?: 'error' | 'warning'
   /** when given, an action type that is not among them is an error */
   readonly actionTypes?: readonly string[] | undefined
 }
@@ -243,10 +245,19 @@ function unmetOf({ yaml, value }: AgentDocument, documents: Documents, report: R
     if (versions.some((have) => satisfies(have, version))) continue
     add(path, `needs ${type} ${version}, and ${versions.length > 0 ? `has ${versions.join(', ')}` : 'there is none'}`)
   }
-  const connectors = documents.Connector.map((connector) => connector.value.metadata.name)
-  for (const [index, { name }] of value.spec.requires.connectors.entries()) {
-    if (!connectors.includes(name)) {
-      add(['spec', 'requires', 'connectors', index], `needs the connector ${name}, and there is none`)
+  for (const [index, { name, capability, version }] of value.spec.requires.connectors.entries()) {
+    const path = ['spec', 'requires', 'connectors', index]
+    if (version !== undefined && validRange(version) === null) {
+      report.error(yaml, [...path, 'version'], `“${version}” is no range of versions`)
+      continue
+    }
+    const spec = documents.Connector.find((connector) => connector.value.metadata.name === name)?.value.spec
+    const has = spec?.version ?? 'none that its file names'
+    if (!spec) add(path, `needs the connector ${name}, and there is none`)
+    else if (version !== undefined && !satisfies(has, version)) add(path, `needs ${name} ${version}, and has ${has}`)
+    else if (capability !== undefined && !spec.capabilities.includes(capability)) {
+      const have = spec.capabilities.length > 0 ? `has ${spec.capabilities.join(', ')}` : 'names no capability'
+      add(path, `needs ${capability} of ${name}, which ${have}`)
     }
   }
   for (const { tool, path } of unpinnedUses(value, documents).filter(({ required }) => required)) {
@@ -260,16 +271,19 @@ function checkVersion(
   { yaml, value }: AgentDocument,
   agent: CompiledAgent,
   report: Report,
-  { previous }: AgentChecks,
+  { previous, versions }: AgentChecks,
 ): void {
   const before = previous?.agents.get(agent.id)
-  if (!before || before.manifest.metadata.version !== value.metadata.version) return
-  if (identity(before) === identity(agent)) return
-  report.warning(
-    yaml,
-    ['metadata', 'version'],
-    `prompt, tools, rules or output changed since ${previous?.commit.slice(0, 12) ?? ''}; raise the version above ${value.metadata.version}`,
-  )
+  if (!previous || !before) return
+  const [was, is] = [before.manifest.metadata.version, value.metadata.version]
+  const order = compare(is, was)
+  const changed = identity(before) !== identity(agent)
+  if (order > 0 || (order === 0 && !changed)) return
+  const what = changed ? 'prompt, tools, rules or output changed and the version did not rise' : 'the version fell'
+  const message = `${what} since ${previous.commit.slice(0, 12)}: it was ${was}, it is ${is}`
+  const at = ['metadata', 'version']
+  if (versions === 'error') report.error(yaml, at, message)
+  else report.warning(yaml, at, message)
 }
 
 function identity({ system, output, manifest, rules }: CompiledAgent): string {

@@ -74,6 +74,33 @@ const limits = z.strictObject({
     .default({ maxDepth: 4, maxCostPerTree: 2, maxFanOut: 20 }),
 })
 
+/** Limits that a chapter or policy may bound; absent: not bounded here. */
+const bounds = z.strictObject({
+  maxSteps: z.int().min(1).max(100).optional(),
+  maxToolCalls: z.int().min(0).max(500).optional(),
+  maxParallelTools: z.int().min(1).max(16).optional(),
+  tokensPerInvocation: tokens.optional(),
+  costPerInvocation: usd.optional(),
+  maxActiveDuration: duration.optional(),
+  maxWait: duration.optional(),
+})
+const limitRange = z
+  .strictObject({
+    default: bounds.default({}).describe('for manifests that do not say'),
+    max: bounds.default({}).describe('whatever manifests say; the stricter holds'),
+  })
+  .describe('of limits in manifests')
+const ceilings = z
+  .array(
+    z.strictObject({
+      type: z.string().min(1).max(80).describe('glob over the action type, e.g. GITHUB_*'),
+      targets: z.array(z.string().min(1)).min(1).default(['*']).describe('globs over the target'),
+      max: z.int().min(0).max(3),
+    }),
+  )
+  .default([])
+  .describe('highest autonomy by action type and target; the strictest that fits holds')
+
 export const cronTrigger = z.strictObject({
   cron: z.string().min(9).max(100).describe('five fields: minute hour day month weekday'),
   timezone: z
@@ -135,6 +162,10 @@ export const actionGrant = z.strictObject({
   autonomy: z.int().min(0).max(3).default(0).describe('0 recommend only, 1 ask, 2 act and tell, 3 act silently'),
   max: z.int().min(0).max(100).default(1).describe('per run'),
   targets: z.array(z.string().min(1)).default(['*']).describe('globs over the target, e.g. octo/shop#*'),
+  within: z
+    .enum(['thread'])
+    .optional()
+    .describe('thread: only where the run was woken, the event’s own issue, pull request or its head commit'),
   expires: duration.default('24h').describe('from the end of the hold'),
   hold: hold.optional().describe('waits so long on the desk before it is carried out; a person may stop or edit it'),
   await: z
@@ -159,7 +190,9 @@ export const agent = z.strictObject({
     requires: z
       .strictObject({
         agents: z.array(z.strictObject({ type: z.string(), version: semverRange })).default([]),
-        connectors: z.array(z.strictObject({ name, capability: z.string().optional() })).default([]),
+        connectors: z
+          .array(z.strictObject({ name, capability: z.string().optional(), version: semverRange.optional() }))
+          .default([]),
       })
       .default({ agents: [], connectors: [] }),
     prompt: z.strictObject({
@@ -260,6 +293,8 @@ export const chapter = z.strictObject({
       .record(z.string(), z.int().min(0).max(3))
       .default({})
       .describe('per action type; the stricter of chapter and agent holds'),
+    ceilings,
+    limitRange: limitRange.optional(),
     holdMin,
   }),
 })
@@ -311,6 +346,20 @@ export const policy = z.strictObject({
       .optional()
       .describe('org-wide ceiling of trees of causes; the stricter of policy and agent holds'),
     autonomyMax: z.record(z.string(), z.int().min(0).max(3)).default({}).describe('org-wide ceiling per action type'),
+    ceilings,
+    limitRange: limitRange.optional(),
+    waivers: z
+      .array(
+        z.strictObject({
+          lint: z.enum(['trifecta']),
+          agent: name,
+          reason: z.string().min(1).max(500),
+          approvedBy: z.string().min(1).max(100),
+          expires: z.iso.date().describe('the last day, UTC; at most 180 days away'),
+        }),
+      )
+      .default([])
+      .describe('who accepts what a lint refuses, why, and until when'),
     holdMin,
     deny: z
       .array(z.strictObject({ name, action: z.string(), when: cel.optional(), reason: z.string() }))
@@ -341,6 +390,12 @@ export const connector = z.strictObject({
       .describe('name of the environment variable with the API token'),
     baseUrl: z.url().optional(),
     botLogins: z.array(z.string()).default([]).describe('our own accounts: their events are echoes'),
+    version: z
+      .string()
+      .regex(/^\d+\.\d+\.\d+(-[\w.]+)?$/, 'semver')
+      .optional()
+      .describe('of what it connects to; agents may require a range'),
+    capabilities: z.array(z.string().min(1).max(80)).default([]).describe('e.g. tickets.read; agents may require one'),
     dataClass: dataClass.default('internal').describe('how confidential what it holds is; also of its events'),
     toolClasses: z
       .record(z.string(), dataClass)
@@ -361,10 +416,10 @@ export const connector = z.strictObject({
       ])
       .optional()
       .describe('the MCP server that answers reads'),
-    classes: z
+    toolAccess: z
       .record(z.string().regex(/^[\w-]+$/), toolClass)
       .default({})
-      .describe('of its tools, by name without the connector; holds before tools.lock.yaml'),
+      .describe('what its tools do, without the connector’s name; holds before the class in tools.lock.yaml'),
     integrity: z
       .enum(['member', 'outsider', 'public'])
       .default('outsider')

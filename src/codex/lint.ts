@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stat } from 'node:fs/promises'
 import { runCodexTests, type CodexTestResult } from './codex-test.ts'
+import { GuildError } from '../kernel/errors.ts'
 import type { CodexFiles } from './files.ts'
 import { loadCodex } from './load.ts'
 import type { CodexProblem, CodexSnapshot } from './snapshot.ts'
@@ -9,6 +10,8 @@ import { openSource, readFolder, type CodexSource } from './source.ts'
 
 export interface CodexLint {
   readonly commit: string
+  /** the commit whose versions it was compared with; null: there is none, or its history is not here */
+  readonly comparedWith: string | null
   /** errors and warnings by file and line; a failed test is an error, though the commit would serve */
   readonly problems: readonly CodexProblem[]
   /** true: it would serve */
@@ -22,6 +25,8 @@ export interface CodexLint {
 export interface LintOptions {
   /** where mirrors of Git URLs are kept; default: the temporary folder */
   readonly home?: string
+  /** a branch, tag or commit to compare with, e.g. origin/main; default: the commit before */
+  readonly base?: string
   readonly now?: Date
   readonly actionTypes?: readonly string[]
   readonly signal?: AbortSignal
@@ -35,15 +40,21 @@ export async function lintCodex(url: string, options: LintOptions = {}): Promise
   const { home = join(tmpdir(), 'guild-lint'), now = new Date(), actionTypes, signal } = options
   const source = await openSource({ url, home })
   const files = await newest(url, source, signal)
-  const parent = await source.parent(files.commit, signal)
-  const previous = parent === null ? null : await snapshotAt(source, parent, now, signal)
-  const { snapshot, problems, tests } = loadCodex(files, { loadedAt: now, previous, actionTypes })
+  const previous = await compared(source, files, options, now)
+  const { snapshot, problems, tests } = loadCodex(files, {
+    loadedAt: now,
+    previous,
+    actionTypes,
+    versions: 'error',
+    expiredWaivers: 'refuse',
+  })
   const results = snapshot ? runCodexTests(snapshot, tests) : []
   const failed = results.flatMap(({ file, line, name, failures }) =>
     failures.map((failure): CodexProblem => ({ severity: 'error', file, line, message: `test ${name}: ${failure}` })),
   )
   return {
     commit: files.commit,
+    comparedWith: previous?.commit ?? null,
     problems: [...problems, ...failed],
     valid: snapshot !== null,
     agents: snapshot?.agents.size ?? 0,
@@ -62,6 +73,40 @@ async function newest(url: string, source: CodexSource, signal: AbortSignal | un
   return await source.read(commit, signal)
 }
 
+/** What the versions are compared with. A folder that is as it was committed is what is to be merged: it is compared with the commit before. */
+async function compared(
+  source: CodexSource,
+  files: CodexFiles,
+  { base, signal }: LintOptions,
+  now: Date,
+): Promise<CodexSnapshot | null> {
+  if (base !== undefined) {
+    const commit = await source.resolve(base, signal)
+    if (commit !== null) return snapshotAt(source, commit, now, signal)
+    throw new GuildError('GUILD_CODEX_UNAVAILABLE', { url: source.shown, why: `there is no commit ${base} here` })
+  }
+  const parent = await source.parent(files.commit, signal)
+  if (parent === null) return null
+  const before = await snapshotAt(source, parent, now, signal)
+  if (!files.commit.startsWith('worktree-') || !(await same(source, parent, files, signal))) return before
+  const grandparent = await source.parent(parent, signal)
+  return grandparent === null ? null : snapshotAt(source, grandparent, now, signal)
+}
+
+async function same(
+  source: CodexSource,
+  commit: string,
+  { files }: CodexFiles,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    const { files: before } = await source.read(commit, signal)
+    return before.size === files.size && [...files].every(([path, text]) => before.get(path) === text)
+  } catch {
+    return false // the folder is new since then
+  }
+}
+
 async function snapshotAt(
   source: CodexSource,
   commit: string,
@@ -69,7 +114,7 @@ async function snapshotAt(
   signal: AbortSignal | undefined,
 ): Promise<CodexSnapshot | null> {
   try {
-    return loadCodex(await source.read(commit, signal), { loadedAt }).snapshot
+    return loadCodex(await source.read(commit, signal), { loadedAt, pinned: true }).snapshot
   } catch {
     return null // the folder is new since then: there is nothing to compare with
   }

@@ -323,7 +323,7 @@ describe('loadCodex', () => {
     const previous = load(aCodex()).snapshot
     const files = { ...aCodex(), 'prompts/scout.md': 'You scout differently.' }
     expect(load(files, { previous }).lines).toEqual([
-      'agents/scout.yaml:7: warning: prompt, tools, rules or output changed since c0ffee000000; raise the version above 1.0.0',
+      'agents/scout.yaml:7: warning: prompt, tools, rules or output changed and the version did not rise since c0ffee000000: it was 1.0.0, it is 1.0.0',
     ])
     edit(files, 'agents/scout.yaml', 'version: 1.0.0', 'version: 1.1.0')
     expect(load(files, { previous }).lines).toEqual([])

@@ -9,11 +9,16 @@ import type { TestFile } from './kinds.ts'
 import { unknownName } from './nearest.ts'
 import { Report } from './report.ts'
 import { compileToolPins } from './tool-lock.ts'
+import { checkTrifecta } from './waivers.ts'
 import type { CodexProblem, CodexSnapshot } from './snapshot.ts'
 import type { CodexFiles } from './files.ts'
 
 export interface LoadOptions extends AgentChecks {
   readonly loadedAt: Date
+  /** what becomes of an agent whose waiver has expired; default `restrict` */
+  readonly expiredWaivers?: 'refuse' | 'restrict'
+  /** an older commit, for a run that is pinned to it: it is not judged again by rules that came later */
+  readonly pinned?: boolean
 }
 
 export interface LoadedCodex {
@@ -30,8 +35,10 @@ export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
   report.add(...raw.problems)
   const documents = readDocuments(raw.files, report)
   checkReferences(documents, report)
-  const agents = compileAgents(documents, raw.files, report, options)
+  const compiled = compileAgents(documents, raw.files, report, options)
   const routes = compileRoutes(documents, report)
+  const checks = { now: options.loadedAt, expired: options.expiredWaivers ?? 'restrict' } as const
+  const agents = options.pinned ? compiled : checkTrifecta(documents, compiled, routes, report, checks)
   const denials = compileDenials(documents, report)
   const privacy = compilePrivacy(documents, report)
   const toolPins = compileToolPins(documents, report)

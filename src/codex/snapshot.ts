@@ -64,6 +64,16 @@ export interface CompiledAgent {
   readonly slotKey?: Expression | null
   /** unmet `requires`: the agent is DEGRADED with these reasons */
   readonly unmet: readonly string[]
+  /** set: a lint fails it, and somebody has accepted that until then; afterwards its writes need an approval */
+  readonly waiver?: AgentWaiver
+}
+
+export interface AgentWaiver {
+  /** `policies/waivers.yaml:7` */
+  readonly rule: string
+  readonly reason: string
+  readonly approvedBy: string
+  readonly until: Date
 }
 
 /** One commit of the Codex, validated as a whole; immutable. */

@@ -24,6 +24,8 @@ export interface CodexSource {
   read(commit: string, signal?: AbortSignal): Promise<CodexFiles>
   /** the commit before; null: there is none, or no history here */
   parent(commit: string, signal?: AbortSignal): Promise<string | null>
+  /** the commit that a branch, tag or short id names; null: none here */
+  resolve(revision: string, signal?: AbortSignal): Promise<string | null>
 }
 
 /**
@@ -98,6 +100,10 @@ class MirrorSource implements CodexSource {
   async parent(commit: string, signal?: AbortSignal): Promise<string | null> {
     return await guarded(this.shown, async () => await commitOf(this.#dir, `${commit}^`, { signal }))
   }
+
+  async resolve(revision: string, signal?: AbortSignal): Promise<string | null> {
+    return await guarded(this.shown, async () => await commitOf(this.#dir, revision, { signal }))
+  }
 }
 
 /** A local folder: at HEAD where Git knows its files, else as it lies there. */
@@ -149,6 +155,10 @@ class FolderSource implements CodexSource {
   async parent(commit: string, signal?: AbortSignal): Promise<string | null> {
     if (commit.startsWith('worktree-')) return (await this.#placed(signal)) === null ? null : await this.#head(signal)
     return await guarded(this.shown, async () => await commitOf(this.#folder, `${commit}^`, { signal }))
+  }
+
+  async resolve(revision: string, signal?: AbortSignal): Promise<string | null> {
+    return await guarded(this.shown, async () => await commitOf(this.#folder, revision, { signal }))
   }
 
   async #head(signal: AbortSignal | undefined): Promise<string | null> {

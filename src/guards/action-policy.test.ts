@@ -31,6 +31,35 @@ describe('actionPolicy', () => {
       { target: 'octo/other#1' },
       { verdict: 'deny', reason: expect.stringContaining('octo/other#1') },
     ],
+    ['acts within its thread', { grant: grant({ within: 'thread', targets: ['*'] }) }, { verdict: 'run' }],
+    [
+      'acts on the head commit of its thread, in any case of letters',
+      { grant: grant({ within: 'thread', targets: ['*'] }), target: 'Octo/Shop@ABC' },
+      { verdict: 'run' },
+    ],
+    [
+      'denies outside of its thread',
+      { grant: grant({ within: 'thread', targets: ['*'] }), target: 'octo/shop#13' },
+      { verdict: 'deny', reason: 'octo/shop#13 is not the thread the run was woken in (octo/shop#12)' },
+    ],
+    [
+      'denies everything while its thread is not known',
+      { grant: grant({ within: 'thread', targets: ['*'] }), thread: [] },
+      { verdict: 'deny', reason: expect.stringContaining('none that is known') },
+    ],
+    [
+      'takes a ceiling for the type and target',
+      { policies: [orgCeiling('GITHUB_*', 'octo/*', 1)] },
+      { verdict: 'ask', rule: 'policy org' },
+    ],
+    ['passes a ceiling for other targets', { policies: [orgCeiling('GITHUB_*', 'evil/*', 0)] }, { verdict: 'run' }],
+    ['passes a ceiling for other types', { policies: [orgCeiling('JIRA_*', '*', 0)] }, { verdict: 'run' }],
+    ['acts under a waiver', { agent: { ...sentinel(), waiver: waiver('2026-11-23') } }, { verdict: 'run' }],
+    [
+      'asks once its waiver has expired',
+      { agent: { ...sentinel(), waiver: waiver('2026-11-22') } },
+      { verdict: 'ask', rule: 'policies/waivers.yaml:7', reason: expect.stringContaining('expired on 2026-11-21') },
+    ],
     ['denies above max', { usedInRun: 1 }, { verdict: 'deny', reason: expect.stringContaining('used all 1') }],
     [
       'denies by policy',
@@ -87,6 +116,8 @@ function base(): ActionPolicyInput {
     denials: [],
     facts: {},
     integrity: 'verified',
+    thread: ['octo/shop#12', 'octo/shop@abc'],
+    at: new Date('2026-11-22T12:00:00Z'),
     usedInRun: 0,
     connectorMode: 'live',
     live: false,
@@ -136,6 +167,15 @@ function chapterMax(autonomy: number): ActionPolicyInput['chapter'] {
 
 function orgMax(autonomyMax: Record<string, number>): ActionPolicyInput['policies'][number] {
   return policy.parse({ apiVersion: 'guild/v1', kind: 'Policy', metadata: { name: 'org' }, spec: { autonomyMax } })
+}
+
+function orgCeiling(type: string, target: string, max: number): ActionPolicyInput['policies'][number] {
+  const spec = { ceilings: [{ type, targets: [target], max }] }
+  return policy.parse({ apiVersion: 'guild/v1', kind: 'Policy', metadata: { name: 'org' }, spec })
+}
+
+function waiver(until: string): NonNullable<CompiledAgent['waiver']> {
+  return { rule: 'policies/waivers.yaml:7', reason: 'r', approvedBy: 'ada', until: new Date(until) }
 }
 
 function denial(when: Condition | null, action = 'GITHUB_COMMENT'): CompiledDenial {

@@ -2,6 +2,8 @@ import type { ActionGrant, ChapterFile, PolicyFile } from '../codex/kinds.ts'
 import type { CompiledAgent, CompiledDenial } from '../codex/snapshot.ts'
 import { durationMs } from '../kernel/duration.ts'
 import type { Integrity } from '../kernel/event.ts'
+import { ceilingOf } from '../codex/ceilings.ts'
+import { inThread } from './thread.ts'
 import { targetMatches } from './target-glob.ts'
 
 export interface ActionPolicyInput {
@@ -15,6 +17,9 @@ export interface ActionPolicyInput {
   readonly denials: readonly CompiledDenial[]
   /** what conditions read: event, payload, metadata, agent, action, trust */
   readonly facts: Readonly<Record<string, unknown>>
+  /** targets of the thread the event comes from; empty: none is known */
+  readonly thread: readonly string[]
+  readonly at: Date
   /** the least trusted text the run has seen */
   readonly integrity: Integrity
   /** actions of this type accepted before in the same run */
@@ -53,6 +58,10 @@ export function actionPolicy(input: ActionPolicyInput): ActionVerdict {
   if (!grant.targets.some((glob) => targetMatches(input.target, glob))) {
     return refuse(place, `${input.target} is not among the targets granted: ${grant.targets.join(', ')}`, shadow)
   }
+  if (grant.within === 'thread' && !inThread(input.target, input.thread)) {
+    const thread = input.thread[0] ?? 'none that is known'
+    return refuse(place, `${input.target} is not the thread the run was woken in (${thread})`, shadow)
+  }
   const unmet = whenUnmet(grant, input)
   if (unmet) return refuse(place, unmet, shadow)
   if (input.usedInRun >= grant.max)
@@ -79,15 +88,14 @@ interface Autonomy {
 }
 
 function leastAutonomy(granted: number, place: string, input: ActionPolicyInput): Autonomy {
-  const of = (max: Readonly<Record<string, number>>) => Math.min(max[input.type] ?? 3, max['*'] ?? 3)
   const ceilings: Autonomy[] = [{ autonomy: granted, rule: place, reason: `granted with autonomy ${granted}` }]
   if (input.chapter) {
     const { name } = input.chapter.metadata
-    const autonomy = of(input.chapter.spec.autonomyMax)
+    const autonomy = ceilingOf(input.chapter.spec, input.type, input.target)
     ceilings.push({ autonomy, rule: `chapter ${name}`, reason: `the chapter ${name} allows autonomy ${autonomy}` })
   }
   for (const policy of input.policies) {
-    const autonomy = of(policy.spec.autonomyMax)
+    const autonomy = ceilingOf(policy.spec, input.type, input.target)
     const { name } = policy.metadata
     ceilings.push({ autonomy, rule: `policy ${name}`, reason: `the policy ${name} allows autonomy ${autonomy}` })
   }
@@ -95,6 +103,11 @@ function leastAutonomy(granted: number, place: string, input: ActionPolicyInput)
     const autonomy = input.agent.manifest.spec.trust.autonomyCeilingWhenTainted
     const reason = `the run has read words of ${input.integrity === 'public' ? 'the public' : 'an outsider'}: autonomy ${autonomy} at most`
     ceilings.push({ autonomy, rule: `${input.agent.place.file}#trust`, reason })
+  }
+  const { waiver } = input.agent
+  if (waiver && waiver.until <= input.at) {
+    const reason = `its waiver expired on ${new Date(waiver.until.getTime() - 1).toISOString().slice(0, 10)}: autonomy 1 at most`
+    ceilings.push({ autonomy: 1, rule: waiver.rule, reason })
   }
   // The first of the lowest: the grant itself is named when nothing stricter applies.
   return ceilings.reduce((least, next) => (next.autonomy < least.autonomy ? next : least))

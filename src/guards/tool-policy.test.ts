@@ -61,7 +61,7 @@ describe('admitTool', () => {
       apiVersion: 'guild/v1',
       kind: 'Connector',
       metadata: { name: 'acme' },
-      spec: { system: 'github', classes },
+      spec: { system: 'github', toolAccess: classes },
     })
     expect(admitTool({ ...tool, ...change }, pin === null ? undefined : { ...pinOf(), ...pin }, file)).toMatchObject(
       expected,

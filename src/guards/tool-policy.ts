@@ -26,7 +26,7 @@ export function admitTool(
   pin: ToolPin | undefined,
   connector: ConnectorFile | undefined,
 ): ToolVerdict {
-  const declared = connector?.spec.classes[tool.name.slice(tool.name.indexOf('.') + 1)]
+  const declared = connector?.spec.toolAccess[tool.name.slice(tool.name.indexOf('.') + 1)]
   if (tool.builtin) return { kind: declared ?? hintedClass(tool) }
   const problem = definitionProblem(tool)
   if (problem !== null) {

@@ -5,6 +5,7 @@ const now = new Date('2026-11-22T10:00:00Z')
 const facts: AgentFacts = {
   removedAt: null,
   unmet: [],
+  waiver: null,
   lastInvocation: null,
   failures: 0,
   lastFailure: null,

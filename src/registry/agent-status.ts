@@ -4,6 +4,8 @@ export interface AgentFacts {
   readonly removedAt: Date | null
   /** unmet `requires` of the serving commit */
   readonly unmet: readonly string[]
+  /** a lint that somebody has accepted, and until when */
+  readonly waiver: { readonly rule: string; readonly until: string } | null
   readonly lastInvocation: Date | null
   /** FAILED or DEAD runs within `health.window` */
   readonly failures: number
@@ -24,12 +26,17 @@ export interface AgentStatus {
 const dayMs = 24 * 3_600_000
 
 /**
- * DEGRADED: an unmet requirement, or as many failed runs within the window as the manifest allows, until a run succeeds or the window
+ * DEGRADED: an unmet requirement, an expired waiver, or as many failed runs within the window as the manifest allows, until a run succeeds or the window
  * has passed. ACTIVE: woken within 24 hours. Else DORMANT. Pure.
  */
 export function agentStatus(facts: AgentFacts, now: Date): AgentStatus {
   if (facts.removedAt) return { status: 'DORMANT', reason: 'it is no longer in the Codex', halfOpen: false }
   if (facts.unmet.length > 0) return { status: 'DEGRADED', reason: facts.unmet.join('; '), halfOpen: false }
+  const { waiver } = facts
+  if (waiver && new Date(waiver.until) <= now) {
+    const reason = `its waiver (${waiver.rule}) has expired: what it writes needs an approval`
+    return { status: 'DEGRADED', reason, halfOpen: false }
+  }
   const { failures, lastFailure, lastSuccess, health } = facts
   const recovered = lastFailure !== null && lastSuccess !== null && lastSuccess > lastFailure
   if (lastFailure !== null && failures >= health.failureThreshold && !recovered) {

@@ -108,6 +108,8 @@ type Filter = readonly [id: string | null, capability: string | null, type: stri
 interface AgentRow extends Omit<Agent, 'status' | 'status_reason' | 'half_open'> {
   readonly resource_config: JsonObject & {
     readonly unmet: readonly string[]
+    /** absent in rows of older versions */
+    readonly waiver?: { readonly rule: string; readonly until: string } | null
     readonly health: { readonly failureThreshold: number; readonly windowMs: number; readonly halfOpenAfterMs: number }
   }
   readonly failures: number
@@ -122,6 +124,7 @@ async function read(db: Queryable, now: Date, filter: Filter): Promise<readonly 
       {
         removedAt: row.removed_at,
         unmet: row.resource_config.unmet,
+        waiver: row.resource_config.waiver ?? null,
         lastInvocation: row.last_invocation,
         failures,
         lastFailure: last_failure,
@@ -134,7 +137,7 @@ async function read(db: Queryable, now: Date, filter: Filter): Promise<readonly 
   })
 }
 
-function agentRow({ id, manifest, unmet }: CompiledAgent): object {
+function agentRow({ id, manifest, unmet, waiver }: CompiledAgent): object {
   const { metadata, spec } = manifest
   const { failureThreshold, window, halfOpenAfter } = spec.health
   return {
@@ -149,6 +152,7 @@ function agentRow({ id, manifest, unmet }: CompiledAgent): object {
       trust: spec.trust,
       health: { failureThreshold, windowMs: durationMs(window), halfOpenAfterMs: durationMs(halfOpenAfter) },
       unmet,
+      waiver: waiver ? { rule: waiver.rule, until: waiver.until.toISOString() } : null,
     },
     triggers: spec.triggers,
     owner: metadata.owner,

@@ -24,12 +24,20 @@ export const codexCommand: CommandModule = (program, context) => {
   codex
     .command('lint [codex]')
     .description('validate a Codex as a whole, file:line, and run its own tests')
-    .action(async (url?: string) => {
+    .option(
+      '--base <commit>',
+      'compare versions with this branch or commit, e.g. origin/main; default: the commit before',
+    )
+    .action(async (url: string | undefined, { base }: { readonly base?: string }) => {
       const { lintCodex } = await import('../../codex/lint.ts')
       const { githubActionTypes } = await import('../../actions/targets/github.ts')
       const actionTypes = githubActionTypes.map(({ type }) => type)
       const { settings, show } = context()
-      const result = await lintCodex(url ?? codexUrl(settings), { home: settings.home, actionTypes })
+      const result = await lintCodex(url ?? codexUrl(settings), {
+        home: settings.home,
+        actionTypes,
+        ...(base !== undefined && { base }),
+      })
       const errors = result.problems.filter((one) => one.severity === 'error')
       show(result, () => {
         const lines = result.problems.map(
@@ -42,7 +50,10 @@ export const codexCommand: CommandModule = (program, context) => {
             : paint.green(
                 `${result.commit.slice(0, 12)} is valid: ${plural(result.agents, 'agent')}, ${plural(result.tests, 'test')} passed.`,
               )
-        return [...lines, verdict].join('\n')
+        const compared = result.comparedWith
+          ? `Versions compared with ${result.comparedWith.slice(0, 12)}.`
+          : 'Versions were compared with nothing: there is no earlier commit here that could serve.'
+        return [...lines, verdict, paint.dim(compared)].join('\n')
       })
       if (errors.length > 0) process.exitCode = 1
     })

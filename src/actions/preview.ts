@@ -83,7 +83,9 @@ export class Preview {
     const read = desk.read(asked)
     if (read.kind === 'invalid') throw new GuildError('GUILD_ACTION_INVALID', { type: asked.type, why: read.reason })
     const connector = connectorFor(read.system, '', snapshot)
-    const verdict = actionPolicy(policyInput(subjectOf(read, connector, agent), snapshot, live))
+    const input = policyInput({ ...subjectOf(read, connector, agent), at: clock.now() }, snapshot, live)
+    // No event has woken anybody: what is shown is the action in its own thread.
+    const verdict = actionPolicy({ ...input, thread: [read.target] })
     const id = 'act_dry_run'
     const call: ActionCall = {
       actionId: id,

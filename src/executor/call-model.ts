@@ -1,10 +1,10 @@
 import type { Queryable } from '../database/database.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { isGuildError, reasonOf, type GuildError } from '../kernel/errors.ts'
-import { inputBound, requirePrice } from '../ledger/price.ts'
-import type { LlmAnswer, LlmTool, LlmUsage, ModelChoice } from '../llm/llm.ts'
+import { inputBound } from '../ledger/price.ts'
+import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
 import { type Ending, failed, type Halt } from './ending.ts'
-import { isInForce, levelLine, rulesOnlyRefusal, smallerFirst } from './degrade.ts'
+import { isInForce, levelLine, rulesOnlyRefusal } from './degrade.ts'
 import {
   brokenUsage,
   charge,
@@ -15,14 +15,15 @@ import {
   unreportedUsage,
 } from './model-charge.ts'
 import { closingTokensMax, storyBytes, storyBytesMin } from './landing.ts'
-import { mayHeal, type ModelFailure, type Picked, pickModel } from './model-choice.ts'
+import { fitted } from './fit-prompt.ts'
+import { mayHeal } from './model-choice.ts'
 import { offerTools } from './offer-tools.ts'
+import { type Failed, failuresAt, noteSkipped, pick } from './pick-call.ts'
 import { type Call, type Refusal, reserveCall } from './reserve-call.ts'
 import { activeMs, free, type Run, waitMs } from './run-context.ts'
-import { currentLimits, limitsOf } from './run-limits.ts'
+import { limitsOf } from './run-limits.ts'
 import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
 import { agentFacts, contextFacts, type NextCall, systemText, transcript } from './transcript.ts'
-import { ladder, rungsToCut, whatIsGone } from './trim.ts'
 import { turnsOf } from './turns.ts'
 
 /** What the run has decided about the next call before it is made. */
@@ -43,9 +44,6 @@ export type Called =
 
 type LlmFailure =
   Pick<GuildError, 'code' | 'message' | 'retryAfterMs'> | { code: 'DEADLINE'; message: string; retryAfterMs?: number }
-
-const trimsMax = 3
-const overflow = 'GUILD_LLM_CONTEXT_OVERFLOW'
 
 /**
  * 3. Call the model, once: reserve and journal the intent, call, then settle and journal the answer, each side in one transaction. A
@@ -84,77 +82,6 @@ function waitFor(
   const leftMs = Math.max(1, until.getTime() - deps.clock.now().getTime())
   const delayMs = Math.ceil(leftMs + Math.min(leftMs / 10, 5_000) * deps.random())
   return { kind: 'wait', delayMs, reason: why, ending: failed('PROVIDER', why) }
-}
-
-interface Failed extends ModelFailure {
-  /** what the call was without */
-  readonly trim: number
-}
-
-function failuresAt({ journal }: Run, seq: number): readonly Failed[] {
-  return journal
-    .attemptsAt(seq)
-    .filter((step) => step.status === 'FAILED')
-    .map((step) => {
-      const { code, trim } = read.modelRequest(step)
-      return { alias: step.name, code: code ?? '', error: step.error ?? '', trim }
-    })
-}
-
-async function pick(run: Run, failures: readonly Failed[], rulesOnly: boolean): Promise<Picked> {
-  const { agent, snapshot, deps, journal } = run
-  const limits = currentLimits(run)
-  const smaller = isInForce(run, 'smaller-model')
-  const { model } = agent.manifest.spec
-  const order = smaller ? smallerFirst(model, run.budget.standing.level) : model.prefer
-  const prefer = order.filter((alias) => !rulesOnly || alias === 'rules')
-  const candidates = prefer.map((alias) => {
-    const choice = deps.models.choose(snapshot, alias)
-    if ('unavailable' in choice || free(choice.provider)) return { alias, choice }
-    try {
-      requirePrice(choice, limits)
-      return { alias, choice }
-    } catch (error) {
-      if (!isGuildError(error, 'GUILD_PRICE_UNKNOWN')) throw error
-      return { alias, choice: { unavailable: error.message } }
-    }
-  })
-  const providers = candidates.flatMap(({ choice }) => ('unavailable' in choice ? [] : [choice.provider]))
-  const blocked = await deps.health.blocked(providers)
-  // A run stays with what answered it, but for a smaller model.
-  const answered = smaller ? null : (turnsOf(journal).at(-1)?.request.alias ?? null)
-  return pickModel(candidates, failures, ruledOut(run, failures), answered, blocked, deps.clock.now())
-}
-
-/** Models that answered with what no waiting heals, such as a wrong key; a context that stays too long after all cuts is one too. */
-function ruledOut({ journal, agent }: Run, failures: readonly Failed[]): ReadonlyMap<string, string> {
-  const tooLong = failures.filter(({ code }) => code === overflow)
-  const rungs = tooLong.length === 0 ? 0 : ladder(journal, agent).length
-  const out = new Map<string, string>()
-  for (const step of journal.all) {
-    if (step.kind !== 'llm' || step.status !== 'FAILED') continue
-    const code = read.modelRequest(step).code ?? ''
-    const overflows = tooLong.filter(({ alias }) => alias === step.name)
-    const cuttable = overflows.length <= trimsMax && overflows.every(({ trim }) => trim < rungs)
-    const heals = code === overflow ? cuttable : code === 'DEADLINE' || mayHeal(code)
-    if (!heals) out.set(step.name, step.error ?? 'it failed')
-  }
-  return out
-}
-
-/** Said on the first call, and where a failure, of this run or of others, has led to another model. */
-function noteSkipped({ journal }: Run, seq: number, picked: Extract<Picked, { kind: 'call' }>): void {
-  const instead = picked.choice.alias
-  const last = journal.attemptsAt(seq).at(-1)
-  const changed = last?.status === 'FAILED' && last.name !== instead
-  const answered = turnsOf(journal).at(-1)?.request.alias
-  const first = last === undefined && answered === undefined
-  const moved = answered !== undefined && picked.skipped.some(({ alias }) => alias === answered)
-  if (!changed && !first && !moved) return
-  for (const { alias, why } of picked.skipped) {
-    const reason = `${instead} answers instead of ${alias}: ${why}`
-    journal.note({ stage: 'run', outcome: 'MODEL_SKIPPED', reason, detail: { alias, instead } })
-  }
 }
 
 async function prepare(
@@ -213,46 +140,6 @@ async function prepare(
   })
   const cacheKey = `${agent.id}@${agent.manifest.metadata.version}`
   return { request: { provider, model, cacheKey, ...sent, facts }, meant, intent }
-}
-
-/** How many rungs of the ladder the next call goes without; what goes anew is put on record. */
-function fitted(
-  run: Run,
-  whole: NextCall,
-  choice: ModelChoice,
-  tools: readonly LlmTool[],
-  failures: readonly Failed[],
-): number {
-  const { agent, journal, event } = run
-  const rungs = ladder(journal, agent)
-  const last = turnsOf(journal).at(-1)
-  const from = last?.request.alias === choice.alias ? last.request.trim : 0
-  const tooLong = failures.findLast(({ code, alias }) => code === overflow && alias === choice.alias)
-  const system = systemText(agent)
-  const bytes = (cut: number) =>
-    inputBound({
-      system,
-      messages: transcript(journal, event, agent, { ...whole, trim: cut }),
-      tools,
-      output: agent.output,
-    })
-  const cut = rungsToCut({
-    from,
-    overflowed: tooLong?.trim ?? null,
-    rungs: rungs.length,
-    bytes,
-    contextTokens: choice.contextTokens,
-    maxOutputTokens: agent.manifest.spec.model.maxOutputTokensPerCall,
-  })
-  const before = Math.max(from, tooLong?.trim ?? 0)
-  if (cut > before) {
-    const because = tooLong
-      ? `${choice.provider} found the prompt too long`
-      : `${choice.alias} takes ${choice.contextTokens} tokens`
-    const reason = `${because}: left out ${whatIsGone(rungs.slice(before, cut))}`
-    journal.note({ stage: 'run', outcome: 'CONTEXT_TRIMMED', reason, detail: { trim: cut } })
-  }
-  return cut
 }
 
 /** The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. */

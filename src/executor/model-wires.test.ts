@@ -1,4 +1,15 @@
 // The executor through the real adapter to loopback servers that speak the vendors' formats.
+// Mutations (each made by hand, seen to fail, put back):
+// - run.ts, the end at stop `refusal`: 'refusing stops the run for policy'
+// - call-model.ts, `callId` in `normalized`: 'with ids that Anthropic takes'
+// - fit-prompt.ts, `from` always 0: 'and so it stays' (the cut is undone by the next call)
+// - repair-output.ts, once in a run: 'is not asked a second time for the right shape' (11 calls)
+// - run.ts, `plan.closing` in repairCall: 'is not asked again where no call is left'
+// - model-charge.ts, the bound of the input in brokenUsage: 'is paid for what it has begun' (OpenAI)
+// - stream-step.ts, `withLastCut`: 'never has that call executed'
+// - structured-output.ts, words for Anthropic: 'is asked natively for JSON although there are tools'
+// Thoughts of another vendor are dropped in transcript.ts and in the adapter, tools sorted in offer-tools.ts and in the adapter: there
+// one guard alone is not missed.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openTestDatabase } from '../../test/database.ts'
 import { Bench, type BenchSetup } from '../../test/executor-bench.ts'

@@ -1,7 +1,7 @@
 // Mutations (each removed by hand, seen to fail, put back):
 // - stream-step.ts, `withLastCut`: 'max-tokens-before-arguments' of all wires (args `{}` instead of '')
 // - stream-step.ts, filter `knownEvents`: 'anthropic/unknown-events.sse' (GUILD_LLM_UNAVAILABLE)
-// - stream-step.ts, case 'other' of `stopOf` without the check of `raw`: 'ends-early' of openai-* (half an answer with stop `end`)
+// - stream-step.ts, `if (!this.#end || !stop) throw` with stop `end` instead: 'ends-early' (half an answer)
 // - stream-step.ts, case 'content-filter': every 'refusal' and 'content-filter' (an error, so a retry)
 // - stream-step.ts, case 'error': every '.http' and 'error-in-stream' (GUILD_LLM_UNAVAILABLE instead of the reason)
 // - stream-step.ts, the report in `catch`: 'a stream that breaks off' (no output counted)

@@ -1,4 +1,3 @@
-// Mutations (each made by hand, seen to fail, put back): in the table.
 import { describe, expect, it } from 'vitest'
 import { isStrict, outputMode } from './structured-output.ts'
 

@@ -175,6 +175,7 @@ function executorDeps(line: AdmissionLine, codex: ExecutorDeps['codex'], setup: 
       removeOlderThan: () => Promise.resolve(0),
     },
     ledger: postgresLedger,
+    tokensPerByte: () => Promise.resolve(null),
     limitsFor: (snapshot, agent, chapter, id) => budgetLimits(snapshot, agent, chapter, 'org', id),
     intake: setup.intake?.(line.outbox) ?? {
       describe: () => null,

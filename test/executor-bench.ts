@@ -14,6 +14,7 @@ import { hashId } from '../src/kernel/ids.ts'
 import type { JsonObject } from '../src/kernel/json.ts'
 import { silentLog } from '../src/kernel/log.ts'
 import { agentTopic } from '../src/kernel/topics.ts'
+import { LearnedRatios } from '../src/ledger/learned-bound.ts'
 import { budgetLimits } from '../src/ledger/limits.ts'
 import { postgresLedger } from '../src/ledger/postgres-ledger.ts'
 import type { ModelChoice } from '../src/llm/llm.ts'
@@ -124,6 +125,7 @@ export class Bench {
         removeOlderThan: () => Promise.resolve(0),
       },
       ledger: postgresLedger,
+      tokensPerByte: (provider, model) => new LearnedRatios(this.db, systemClock).tokensPerByte(provider, model),
       limitsFor: (snapshot, agent, chapter, run) => budgetLimits(snapshot, agent, chapter, `org-${this.agent.id}`, run),
       intake: this.#intake(),
       clock: systemClock,

@@ -21,7 +21,7 @@ import { offerTools } from './offer-tools.ts'
 import { type Failed, failuresAt, noteSkipped, pick } from './pick-call.ts'
 import { type Call, type Refusal, reserveCall } from './reserve-call.ts'
 import { activeMs, free, type Run, waitMs } from './run-context.ts'
-import { limitsOf } from './run-limits.ts'
+import { inputTokensOf, limitsOf } from './run-limits.ts'
 import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
 import { agentFacts, contextFacts, type NextCall, systemText, transcript } from './transcript.ts'
 import { turnsOf } from './turns.ts'
@@ -114,7 +114,7 @@ async function prepare(
   const facts = { event, context: contextFacts(journal), agent: agentFacts(agent), rules: agent.rules }
   const { alias, provider, model, price } = choice
   const inputBytes = free(provider) ? 0 : inputBound(sent)
-  const inputTokens = inputBytes
+  const inputTokens = await inputTokensOf(run, choice, inputBytes)
   const meant: ModelRequest = {
     alias,
     provider,

@@ -28,6 +28,8 @@ export interface ExecutorDeps {
   readonly tools: Tools
   readonly artifacts: Artifacts
   readonly ledger: Ledger
+  /** Learnt tokens per byte of a model, for agents that bound their input by it; null: not learnt yet. */
+  readonly tokensPerByte: (provider: string, model: string) => Promise<number | null>
   /** Everything a model call of this run must fit in, organisation to run. */
   readonly limitsFor: (
     snapshot: CodexSnapshot,

@@ -131,6 +131,43 @@ describe('degradations', () => {
   })
 })
 
+describe('the bound of the input', () => {
+  it('is learnt from fifty calls where the manifest says p99, and a call that passes it is on record', async () => {
+    const spec = { model: { prefer: ['a/learnt'], inputBound: 'p99' } }
+    const models = ['a/learnt']
+    const used = { inputNocache: 60 }
+    const first = await Bench.open(db, { spec, models, script: () => ({ text: 'Done.', usage: used }) })
+    await first.finish()
+    const strict = await reserved(first)
+    // As if forty-nine more had been just like it.
+    await db.query(statement('copy', copySql), [first.id])
+    const second = await Bench.open(db, {
+      spec,
+      models,
+      script: () => ({ text: 'Done.', usage: { inputNocache: 9_000 } }),
+    })
+    await second.finish()
+    const learnt = await reserved(second)
+    expect(strict - 2_048).toBeGreaterThan(500)
+    expect(learnt - 2_048).toBeLessThanOrEqual(70)
+    expect((await second.decisions()).filter((line) => line.startsWith('ESTIMATE_ERROR'))).toHaveLength(1)
+  })
+})
+
+async function reserved(bench: Bench): Promise<number> {
+  const text = 'SELECT tokens FROM guild_ledger.reservations WHERE invocation_id = $1 ORDER BY created_at LIMIT 1'
+  const { rows } = await db.query<{ tokens: number }>(statement('reserved', text), [bench.id])
+  return rows[0]?.tokens ?? 0
+}
+
+const copySql = `
+INSERT INTO guild_ledger.token_usage (id, agent_id, invocation_id, step_seq, attempt, budget_ids, input_tokens, output_tokens,
+  total_tokens, input_nocache, input_cache_read, input_cache_write, output_text, output_reasoning, cost_micros, provider, model,
+  timestamp, event_id, input_bytes)
+SELECT u.id || n, u.agent_id, u.invocation_id || n, u.step_seq, u.attempt, '[]', u.input_tokens, u.output_tokens, u.total_tokens,
+  u.input_nocache, 0, 0, u.output_text, 0, 0, u.provider, u.model, u.timestamp, u.event_id, u.input_bytes
+FROM guild_ledger.token_usage u, generate_series(1, 49) AS n WHERE u.invocation_id = $1`
+
 function given(bench: Bench, more: Partial<GrantRequest>) {
   const deps = bench.deps()
   const { outbox, codex } = deps

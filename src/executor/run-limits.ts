@@ -1,4 +1,6 @@
+import { inputBoundMode, learnedBound } from '../ledger/learned-bound.ts'
 import type { BudgetLimit } from '../ledger/ledger.ts'
+import type { ModelChoice } from '../llm/llm.ts'
 import { type RunLimits, runLimits } from './limits.ts'
 import type { Run } from './run-context.ts'
 
@@ -21,4 +23,11 @@ export function limitsOf({ agent, journal }: Run): RunLimits {
   const limits = runLimits(agent.manifest.spec.limits)
   const { granted_tokens, granted_cost_micros } = journal.invocation
   return { ...limits, tokens: limits.tokens + granted_tokens, costMicros: limits.costMicros + granted_cost_micros }
+}
+
+/** Strict, unless manifest or policy accept that one call in a hundred passes its bound. @param bytes the strict bound */
+export async function inputTokensOf({ deps, agent }: Run, choice: ModelChoice, bytes: number): Promise<number> {
+  const mode = inputBoundMode(agent.manifest.spec.model, deps.codex.current().policies)
+  if (mode === 'strict' || bytes === 0) return bytes
+  return learnedBound(bytes, await deps.tokensPerByte(choice.provider, choice.model))
 }

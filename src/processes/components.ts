@@ -24,6 +24,7 @@ import { ProviderHealth } from '../executor/provider-health.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
 import type { Service } from '../kernel/service.ts'
+import { LearnedRatios } from '../ledger/learned-bound.ts'
 import { budgetLimits } from '../ledger/limits.ts'
 import { postgresLedger } from '../ledger/postgres-ledger.ts'
 import { reservationSweeper } from '../ledger/reservation-sweeper.ts'
@@ -91,6 +92,7 @@ export function components(deps: ComponentsDeps): Components {
     log,
     tracer,
   })
+  const ratios = new LearnedRatios(database, clock)
   const run = executor({
     database,
     outbox,
@@ -101,6 +103,7 @@ export function components(deps: ComponentsDeps): Components {
     tools: mcpTools({ builtin: { github: builtinGithub({ settings, variable }) }, variable, log }),
     artifacts,
     ledger: postgresLedger,
+    tokensPerByte: (provider, model) => ratios.tokensPerByte(provider, model),
     // The serving Codex, not the pinned one: a limit tightened today holds for the runs of yesterday's commit.
     limitsFor: (_pinned, agent, chapter, of) =>
       budgetLimits(codex.current(), agent, chapter, settings.organisation, of),

@@ -19,7 +19,11 @@ import { testPostgres } from '../postgres.ts'
 const server = await testPostgres()
 const url = server === null ? '' : await server.newDatabase()
 const db = server === null ? null : await PostgresDatabase.open({ url })
-afterAll(() => db?.close())
+const children: Worker[] = []
+afterAll(async () => {
+  await Promise.all(children.map(kill))
+  await db?.close()
+})
 
 const workers = 4
 const secondMs = 60_000
@@ -34,8 +38,8 @@ it.skipIf(db === null)(
       benches.push(await Bench.open(db, { ...setup, script: () => ({ text: 'Done.' }) }))
     }
     const share = Math.ceil(runsOfAll / workers)
-    const children = Array.from({ length: workers }, (_, index) => start(index, index * share + 1, share))
-    const called = await refusedOthers(children)
+    for (let index = 0; index < workers; index += 1) children.push(start(index, index * share + 1, share))
+    const called = await refusedOthers()
     expect(called).toHaveLength(callsInBudget)
     expect(await count(`state = 'STOPPED' AND reason = 'BUDGET_ORG'`)).toBe(runsOfAll - callsInBudget)
     const held = await figures()
@@ -83,7 +87,7 @@ function start(index: number, from: number, share: number): Worker {
 }
 
 /** Waits until every run has either called its model or come to its end. @returns the serials of those that called */
-async function refusedOthers(children: readonly Worker[]): Promise<readonly number[]> {
+async function refusedOthers(): Promise<readonly number[]> {
   const called: number[] = []
   let ended = 0
   const all = Promise.withResolvers<void>()

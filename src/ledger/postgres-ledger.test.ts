@@ -246,24 +246,29 @@ describe('the ledger', () => {
   })
 
   it('names what does not add up', async () => {
-    const broken = await openTestDatabase()
     const limits = [limit('organization', 'day', { tokens: 100 })]
-    const answer = await broken.transaction((tx) => postgresLedger.reserve(tx, aRequest({ limits, tokens: 10 })))
-    if (answer.kind !== 'reserved') throw new Error('no room')
-    expect(await verifyLedger(broken)).toMatchObject({
-      ok: true,
-      totals: { open_reservations: 1, reserved_tokens: 10 },
+    const { id, budgetIds } = await opened(aRequest({ limits, tokens: 10 }))
+    // Broken and looked at in a transaction that is taken back: the ledger of the other tests stays whole.
+    const undo = new Error('taken back')
+    let broken: readonly string[] = []
+    const breaking = db.transaction(async (tx) => {
+      await tx.query(
+        text('UPDATE guild_ledger.token_budgets SET reserved_tokens = 7, consumed_cost_micros = 3 WHERE id = $1'),
+        [budgetIds[0] ?? ''],
+      )
+      await tx.query(text(`UPDATE guild_ledger.reservations SET state = 'SETTLED' WHERE id = $1`), [id])
+      const report = await verifyLedger(tx)
+      expect(report.ok).toBe(false)
+      broken = report.problems
+      throw undo
     })
-    await broken.query(text('UPDATE guild_ledger.token_budgets SET reserved_tokens = 7, consumed_cost_micros = 3'))
-    await broken.query(text(`UPDATE guild_ledger.reservations SET state = 'SETTLED'`))
-    const { ok, problems } = await verifyLedger(broken)
-    expect(ok).toBe(false)
-    expect(problems.map((problem) => problem.replace(/^\S+: /, ''))).toEqual([
+    await expect(breaking).rejects.toBe(undo)
+    expect(broken.map((problem) => problem.replace(/^\S+: /, ''))).toEqual([
       'consumed is 3 micro-USD, its usage adds up to 0',
       'reserved is 7 tokens, its open reservations add up to 0',
       'the reservation is SETTLED, but no usage was stored',
     ])
-    await broken.close()
+    expect(await verifyLedger(db)).toMatchObject({ ok: true, problems: [] })
   })
 })
 

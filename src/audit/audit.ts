@@ -1,3 +1,4 @@
+import { type Redactor, standardRedactor, withheldStub } from '../guards/privacy/redact.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import type { BusMessage } from '../bus/bus.ts'
 
@@ -24,7 +25,17 @@ export interface AuditEntry {
   readonly decision_id?: string | null
 }
 
-/** The message for `guild.audit.log`; add it to the outbox in the transaction that makes the entry true. */
-export function auditMessage(entry: AuditEntry): BusMessage {
-  return { id: entry.id, body: entry }
+/**
+ * The message for `guild.audit.log`; add it to the outbox in the transaction that makes the entry true. Secrets are taken out here: the
+ * message is a row too, and the chain keeps it for ever.
+ */
+export function auditMessage(entry: AuditEntry, redactor: Redactor = standardRedactor): BusMessage {
+  const { payload, error_message: error } = entry
+  const clean = redactor.stored(payload, { withheld: withheldStub })
+  const body = {
+    ...entry,
+    payload: clean,
+    ...(typeof error === 'string' && { error_message: redactor.storedText(error) }),
+  }
+  return { id: entry.id, body }
 }

@@ -1,5 +1,6 @@
 import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
+import { type Redactor, standardRedactor, withheldStub } from '../guards/privacy/redact.ts'
 import type { JsonObject } from '../kernel/json.ts'
 
 const sql = statements(import.meta.url, './decisions.sql', ['insertDecisions'])
@@ -25,8 +26,17 @@ export interface Decision {
   readonly detail?: JsonObject
 }
 
-/** One statement, however many. */
-export async function recordDecisions(tx: Queryable, decisions: readonly Decision[]): Promise<void> {
+/** One statement, however many. Reasons quote errors, and errors quote what they failed at: secrets are taken out first. */
+export async function recordDecisions(
+  tx: Queryable,
+  decisions: readonly Decision[],
+  redactor: Redactor = standardRedactor,
+): Promise<void> {
   if (decisions.length === 0) return
-  await tx.query(sql.insertDecisions, [JSON.stringify(decisions)])
+  const clean = decisions.map((decision) => ({
+    ...decision,
+    reason: redactor.storedText(decision.reason),
+    ...(decision.detail && { detail: redactor.stored(decision.detail, { withheld: withheldStub }) }),
+  }))
+  await tx.query(sql.insertDecisions, [JSON.stringify(clean)])
 }

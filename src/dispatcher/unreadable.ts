@@ -61,7 +61,11 @@ export async function bury(
     error_message: receipt.reason,
     actor: 'system:dispatcher',
   }))
-  await outbox.add(tx, topics.audit, entries.map(auditMessage))
+  await outbox.add(
+    tx,
+    topics.audit,
+    entries.map((entry) => auditMessage(entry)),
+  )
   for (const { id, reason } of buried) log.warn({ receiptId: id, reason }, 'message is no event, kept as a dead letter')
 }
 

@@ -2,6 +2,7 @@ import type { Artifacts } from '../artifacts/artifacts.ts'
 import type { Outbox } from '../bus/outbox.ts'
 import type { Codex, CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
 import type { Database } from '../database/database.ts'
+import type { Redactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
 import type { BudgetLimit, Ledger } from '../ledger/ledger.ts'
@@ -38,6 +39,8 @@ export interface ExecutorDeps {
     run: { readonly invocationId: string; readonly causalRoot: string },
   ) => readonly BudgetLimit[]
   readonly intake: ActionIntake
+  /** takes secrets out of all that is stored and sent; default: by shape and name, without knowing this process's own */
+  readonly redactor?: Redactor
   readonly clock: Clock
   readonly log: Log
   readonly tracer?: Tracer

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { recordDecisions } from '../audit/decisions.ts'
 import type { Database, Queryable } from '../database/database.ts'
+import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { priorities, type EventMetadata, type GuildEvent } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
@@ -64,11 +65,12 @@ export interface ClaimDeps {
   /** unique per process */
   readonly owner: string
   readonly leaseMs: number
+  readonly redactor?: Redactor
 }
 
 /** Takes the lease if it is free, and reads everything that was done before. */
 export async function claimInvocation(deps: ClaimDeps, id: string): Promise<Claim> {
-  const { database, clock, owner, leaseMs } = deps
+  const { database, clock, owner, leaseMs, redactor = standardRedactor } = deps
   const claimed = await database.transaction(async (tx) => {
     const claim = await tx.query(claimStatements.claim, [id, owner, leaseMs])
     if (claim.rows.length === 0) return null
@@ -93,7 +95,7 @@ export async function claimInvocation(deps: ClaimDeps, id: string): Promise<Clai
   })
   if (!claimed) return look(database, clock, id)
   const { invocation, event, steps } = claimed
-  return { kind: 'claimed', journal: new Journal(database, clock, invocation, steps), event }
+  return { kind: 'claimed', journal: new Journal(database, clock, invocation, steps, redactor), event }
 }
 
 /** What a run was woken by, and what it has done. */

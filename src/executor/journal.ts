@@ -1,10 +1,12 @@
 import { recordDecisions, type Decision } from '../audit/decisions.ts'
 import type { Database, Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
+import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
 import type { JsonValue } from '../kernel/json.ts'
 import type { Invocation } from './invocation.ts'
+import { cleanRow, cleanStep } from './clean-step.ts'
 import { storableText, type Step } from './step.ts'
 
 const sql = statements(import.meta.url, './journal.sql', [
@@ -58,14 +60,22 @@ export class Journal {
   readonly invocation: Invocation
   readonly #db: Database
   readonly #clock: Clock
+  readonly #redactor: Redactor
   readonly #steps: Map<string, Step>
   readonly #heldSteps: Step[] = []
   readonly #heldDecisions: Decision[] = []
   #cancelled: string | null
 
-  constructor(db: Database, clock: Clock, invocation: Invocation, steps: readonly Step[]) {
+  constructor(
+    db: Database,
+    clock: Clock,
+    invocation: Invocation,
+    steps: readonly Step[],
+    redactor: Redactor = standardRedactor,
+  ) {
     this.#db = db
     this.#clock = clock
+    this.#redactor = redactor
     this.invocation = invocation
     this.#cancelled = invocation.cancel
     this.#steps = new Map(steps.map((step) => [keyOf(step), step]))
@@ -101,7 +111,8 @@ export class Journal {
   }
 
   /** Written with the next write: saves a round trip for what may be lost without harm, because it would be done again. */
-  hold(step: Step): void {
+  hold(given: Step): void {
+    const step = cleanStep(given, this.#redactor)
     this.#heldSteps.push(step)
     this.#steps.set(keyOf(step), step)
   }
@@ -113,8 +124,9 @@ export class Journal {
   }
 
   /** One statement, or a transaction of two when decisions are held. */
-  async write(entry: Entry): Promise<void> {
-    if (this.#heldDecisions.length > 0) return this.transact(() => Promise.resolve(entry))
+  async write(given: Entry): Promise<void> {
+    if (this.#heldDecisions.length > 0) return this.transact(() => Promise.resolve(given))
+    const entry = this.#clean(given)
     const held = this.#heldSteps.length
     await this.#write(this.#db, entry)
     this.#committed(entry, held, 0)
@@ -127,9 +139,9 @@ export class Journal {
   async transact(work: (tx: Queryable) => Promise<Entry>): Promise<void> {
     const [steps, decisions] = [this.#heldSteps.length, this.#heldDecisions.length]
     const entry = await this.#db.transaction(async (tx) => {
-      const result = await work(tx)
+      const result = this.#clean(await work(tx))
       await this.#write(tx, result)
-      await recordDecisions(tx, this.#heldDecisions.slice(0, decisions))
+      await recordDecisions(tx, this.#heldDecisions.slice(0, decisions), this.#redactor)
       return result
     })
     this.#committed(entry, steps, decisions)
@@ -144,6 +156,14 @@ export class Journal {
   async beat(leaseMs: number): Promise<boolean> {
     const { rows } = await this.#db.query(sql.beat, [...this.#own, leaseMs])
     return rows.length === 1
+  }
+
+  /** No secret reaches a row, whoever put it into a step; and what is kept in memory is what the row says. */
+  #clean({ steps, row }: Entry): Entry {
+    return {
+      ...(steps && { steps: steps.map((step) => cleanStep(step, this.#redactor)) }),
+      ...(row && { row: cleanRow(row, this.#redactor) }),
+    }
   }
 
   get #own(): readonly [string, number] {

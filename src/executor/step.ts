@@ -87,7 +87,15 @@ export type ModelRequest = z.infer<typeof modelRequest>
 
 const modelResponse = z.object({
   text: z.string(),
-  toolCalls: z.array(z.object({ id: z.string(), name: z.string(), args: json })),
+  toolCalls: z.array(
+    z.object({
+      id: z.string(),
+      name: z.string(),
+      args: json,
+      /** kinds of secrets that the model had put into the arguments; they were taken out before this was stored */
+      leaks: z.array(z.string()).optional(),
+    }),
+  ),
   stop: z.enum(['end', 'tool_calls', 'length', 'refusal']),
   provider: z.string(),
   model: z.string(),

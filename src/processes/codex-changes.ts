@@ -31,7 +31,12 @@ export function codexChanges({
       const modes = modeChanges(known, now, snapshot.commit, at)
       await database.transaction(async (tx) => {
         const changed = await syncRegistry(tx, snapshot, at)
-        if (modes.length > 0) await outbox.add(tx, topics.audit, modes.map(auditMessage))
+        if (modes.length > 0)
+          await outbox.add(
+            tx,
+            topics.audit,
+            modes.map((entry) => auditMessage(entry)),
+          )
         if (!changed) return
         const entry = {
           id: hashId('aud', 'codex', snapshot.commit, at.toISOString()),

@@ -1,6 +1,9 @@
 import type { CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
 import type { ActionPolicyInput } from '../guards/action-policy.ts'
 import { threadOf } from '../guards/thread.ts'
+import type { Outbound } from '../guards/privacy/outbound.ts'
+import { toolClass } from '../guards/privacy/tool-class.ts'
+import type { DataClass } from '../kernel/data-class.ts'
 import type { Integrity } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import type { ActionRow } from './action-row.ts'
@@ -100,6 +103,16 @@ export function isLive(
 ): boolean {
   const { connector, target_system: system } = action
   return snapshot.connectors.get(connector)?.spec.mode === 'live' || live.includes(connector) || live.includes(system)
+}
+
+/** What the privacy guard is told of an action: when it is proposed, and again before it is carried out. */
+export function outboundOf(
+  action: Pick<PolicySubject, 'connector' | 'target' | 'args'> & { readonly confidentiality: DataClass },
+  leaks: readonly string[],
+  { connectors, privacy }: CodexSnapshot,
+): Outbound {
+  const { connector, target, args, confidentiality } = action
+  return { target, args, leaks, confidentiality, holds: toolClass(connectors, connector), privacy }
 }
 
 /** Does deciding this action take the event? Reading it back costs a query, so it is done only when a condition will look. */

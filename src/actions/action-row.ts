@@ -1,3 +1,4 @@
+import type { DataClass } from '../kernel/data-class.ts'
 import type { Integrity, Priority } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import type { Breaker } from '../kernel/breaker.ts'
@@ -48,6 +49,8 @@ export interface ActionRow {
   readonly args: JsonObject
   /** the least trusted text its run had seen */
   readonly integrity: Integrity
+  /** the most confidential data its run had read */
+  readonly confidentiality: DataClass
   readonly codex_commit: string
   /** its run has let go of its lease until this is over */
   readonly awaited: boolean

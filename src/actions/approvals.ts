@@ -3,11 +3,13 @@ import type { Codex, CodexSnapshot } from '../codex/snapshot.ts'
 import type { Database, Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import { actionPolicy } from '../guards/action-policy.ts'
+import { outboundVerdict } from '../guards/privacy/outbound.ts'
+import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
 import type { JsonObject } from '../kernel/json.ts'
-import { policyInput } from './action-facts.ts'
+import { outboundOf, policyInput } from './action-facts.ts'
 import { seenHash } from './approval-hash.ts'
 import { recordGivenApproval } from './approval-requests.ts'
 import type { Desk } from './desk.ts'
@@ -30,6 +32,7 @@ export interface ApprovalsDeps {
   readonly codex: Pick<Codex, 'current'>
   readonly clock: Clock
   readonly live: readonly string[]
+  readonly redactor?: Redactor
 }
 
 export interface PersonDecision {
@@ -223,7 +226,17 @@ export class Approvals {
     )
     if (verdict.verdict === 'deny')
       throw new GuildError('GUILD_ACTION_INVALID', { type: pending.type, why: verdict.reason })
+    const outbound = outboundVerdict(
+      outboundOf({ ...pending, target, args: parsed.data }, [], snapshot),
+      this.#redactor,
+    )
+    if (outbound.kind === 'deny')
+      throw new GuildError('GUILD_ACTION_INVALID', { type: pending.type, why: outbound.reason })
     return { args: parsed.data, target, dedupeKey: dedupeKey(known.type, pending.connector, target, parsed.data) }
+  }
+
+  get #redactor(): Redactor {
+    return this.#deps.redactor ?? standardRedactor
   }
 
   async #expire(

@@ -20,14 +20,14 @@ UPDATE guild_core.action_meanings SET action_id = $2, until = $3 WHERE dedupe_ke
 
 -- name: insertAction
 INSERT INTO guild_core.actions (id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth,
-  chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, receipt, state, reason, marker,
+  chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, confidentiality, receipt, state, reason, marker,
   next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, updated_at, finished_at)
 SELECT id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth,
-  chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, receipt, state, reason, marker,
+  chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, confidentiality, receipt, state, reason, marker,
   next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, created_at, CASE WHEN state = 'DENIED' THEN created_at END
 FROM jsonb_to_record($1::jsonb) AS a (id text, action_key text, dedupe_key text, invocation_id text, agent_id text, event_id text,
   trace_id text, causal_root text, causal_depth integer, chapter text, priority text, type text, connector text, target_system text,
-  target text, args jsonb, args_hash text, autonomy integer, rule text, integrity text, receipt jsonb, state text, reason text,
+  target text, args jsonb, args_hash text, autonomy integer, rule text, integrity text, confidentiality text, receipt jsonb, state text, reason text,
   marker text, next_at timestamptz, hold_until timestamptz, awaited boolean, expires_at timestamptz, provider text, model text, codex_commit text, created_at timestamptz)
 ON CONFLICT (action_key) DO NOTHING
 RETURNING id;

@@ -3,6 +3,9 @@ import { recordDecisions } from '../audit/decisions.ts'
 import type { Outbox } from '../bus/outbox.ts'
 import type { Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
+import { cleanArgs, mayPassTo } from '../guards/privacy/outbound.ts'
+import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
+import type { JsonValue } from '../kernel/json.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { reasonOf } from '../kernel/errors.ts'
 import { finalStates } from './action-row.ts'
@@ -27,6 +30,7 @@ export interface DeskDeps {
   readonly outbox: Outbox
   /** connectors or systems named by GUILD_LIVE */
   readonly live: readonly string[]
+  readonly redactor?: Redactor
 }
 
 /** Where what agents want to do arrives (law 3: agents read, the action executor writes). */
@@ -58,9 +62,11 @@ export class Desk {
    * `actionKey` again gives the same receipt. Bad arguments and refusals are `denied` receipts with the reason, never exceptions.
    */
   async propose(tx: Queryable, proposal: ActionProposal): Promise<ActionReceipt> {
-    const read = this.read(proposal)
+    const given = this.#guarded(proposal)
+    if (given.kind === 'failed') return this.#refuse(tx, proposal, given.reason)
+    const { read } = given
     if (read.kind === 'invalid') return this.#refuse(tx, proposal, read.reason)
-    const draft = draftOf(proposal, read, this.#deps.live)
+    const draft = draftOf(given.proposal, read, this.#deps.live, this.#redactor)
     const twin = draft.state === 'DENIED' ? null : await claimMeaning(tx, draft, read.type)
     if (twin !== null) return this.#duplicate(tx, proposal, twin)
 
@@ -125,6 +131,28 @@ export class Desk {
     } catch (error) {
       return { kind: 'invalid', reason: reasonOf(error) }
     }
+  }
+
+  /** Without secrets before anything is parsed, and so quoted; then with the personal data that may be sent to this target. */
+  #guarded(proposal: ActionProposal) {
+    const { privacy } = proposal.snapshot
+    // What a model wrote, read from the journal: JSON.
+    const cleaned = cleanArgs((proposal.args ?? null) as JsonValue, privacy, this.#redactor)
+    if (cleaned.kind === 'failed') return cleaned
+    const leaks = [...new Set([...(proposal.leaks ?? []), ...cleaned.leaks])]
+    const named = this.read({ type: proposal.type, args: cleaned.args })
+    const args = named.kind === 'read' ? proposal.restore?.(cleaned.args, mayPassTo(named.target, privacy)) : undefined
+    if (args === undefined)
+      return { kind: 'guarded', read: named, proposal: { ...proposal, args: cleaned.args, leaks } } as const
+    return {
+      kind: 'guarded',
+      read: this.read({ type: proposal.type, args }),
+      proposal: { ...proposal, args, leaks },
+    } as const
+  }
+
+  get #redactor(): Redactor {
+    return this.#deps.redactor ?? standardRedactor
   }
 
   async #refuse(tx: Queryable, proposal: ActionProposal, reason: string): Promise<ActionReceipt> {

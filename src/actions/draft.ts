@@ -1,10 +1,12 @@
 import type { ActionVerdict } from '../guards/action-policy.ts'
 import { actionPolicy } from '../guards/action-policy.ts'
+import { outboundVerdict, stricter } from '../guards/privacy/outbound.ts'
+import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { durationMs } from '../kernel/duration.ts'
 import { hashId } from '../kernel/ids.ts'
 import type { JsonObject } from '../kernel/json.ts'
-import { connectorFor, policyInput } from './action-facts.ts'
+import { connectorFor, outboundOf, policyInput } from './action-facts.ts'
 import type { ActionProposal, ActionReceipt } from './proposal.ts'
 import type { ActionType } from './target.ts'
 
@@ -20,12 +22,20 @@ export interface ReadProposal {
 export type Draft = ReturnType<typeof draftOf>
 
 /** The row that a proposal becomes: judged, named and dated, not yet written. */
-export function draftOf(proposal: ActionProposal, read: ReadProposal, live: readonly string[]) {
+export function draftOf(
+  proposal: ActionProposal,
+  read: ReadProposal,
+  live: readonly string[],
+  redactor: Redactor = standardRedactor,
+) {
   const { event, agent, snapshot } = proposal
   const id = hashId('act', proposal.actionKey)
   const connector = connectorFor(read.system, event.metadata.connector, snapshot)
   const subject = { ...proposal, system: read.system, connector, target: read.target, args: read.args }
-  const verdict = actionPolicy(policyInput(subject, snapshot, live))
+  const confidentiality = proposal.confidentiality ?? 'internal'
+  const leaks = proposal.leaks ?? []
+  const outbound = outboundVerdict(outboundOf({ ...subject, confidentiality }, leaks, snapshot), redactor)
+  const verdict = stricter(actionPolicy(policyInput(subject, snapshot, live)), outbound)
   // In shadow nothing leaves: there is nothing to hold back.
   const holdMs = verdict.shadow ? 0 : verdict.holdMs
   const due = new Date(proposal.at.getTime() + holdMs)
@@ -52,6 +62,7 @@ export function draftOf(proposal: ActionProposal, read: ReadProposal, live: read
     autonomy: verdict.autonomy,
     rule: verdict.rule,
     integrity: proposal.integrity,
+    confidentiality,
     receipt,
     state: stateOf[receipt.status],
     hold_until: holdMs > 0 ? due.toISOString() : null,

@@ -4,8 +4,10 @@ import { statements } from '../database/statements.ts'
 import type { CodexSnapshot } from '../codex/snapshot.ts'
 import { actionPolicy, deniedBy } from '../guards/action-policy.ts'
 import type { Clock } from '../kernel/clock.ts'
+import { outboundVerdict, stricter } from '../guards/privacy/outbound.ts'
+import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
 import type { JsonObject } from '../kernel/json.ts'
-import { type EventFacts, isLive, policyInput, readsEvent, undoFacts } from './action-facts.ts'
+import { type EventFacts, isLive, outboundOf, policyInput, readsEvent, undoFacts } from './action-facts.ts'
 import type { LaneHead } from './action-row.ts'
 import { approvalHash } from './approval-hash.ts'
 
@@ -15,6 +17,7 @@ export interface JudgeDeps {
   readonly codex: Pick<Codex, 'current'>
   readonly live: readonly string[]
   readonly clock: Pick<Clock, 'now'>
+  readonly redactor?: Redactor
   readonly dryRun?: boolean
 }
 
@@ -44,7 +47,8 @@ export async function judge(db: Queryable, head: LaneHead, deps: JudgeDeps): Pro
   const event = readsEvent(head.type, grant, snapshot) ? await readEvent(db, head.event_id) : null
   const at = deps.clock.now()
   const subject = { ...head, system: head.target_system, agent, grant, event, usedInRun: head.used_before, at }
-  const now = actionPolicy(policyInput(subject, snapshot, deps.live))
+  const outbound = outboundVerdict(outboundOf(head, [], snapshot), deps.redactor ?? standardRedactor)
+  const now = stricter(actionPolicy(policyInput(subject, snapshot, deps.live)), outbound)
   if (now.verdict === 'deny' || now.verdict === 'recommend') {
     return { kind: 'deny', rule: now.rule, reason: `policy has become stricter: ${now.reason}` }
   }
@@ -62,6 +66,8 @@ export async function judge(db: Queryable, head: LaneHead, deps: JudgeDeps): Pro
 async function judgeUndo(db: Queryable, head: LaneHead, snapshot: CodexSnapshot, deps: JudgeDeps): Promise<Judgement> {
   const event = readsEvent(head.type, null, snapshot) ? await readEvent(db, head.event_id) : null
   const facts = undoFacts(head, snapshot, event)
+  const outbound = outboundVerdict(outboundOf(head, [], snapshot), deps.redactor ?? standardRedactor)
+  if (outbound.kind === 'deny') return { kind: 'deny', rule: outbound.rule, reason: outbound.reason }
   const denial = deniedBy({ denials: snapshot.denials, type: head.type, facts })
   if (denial) return { kind: 'deny', rule: denial.rule, reason: `the policy allows no undo: ${denial.reason}` }
   const shadow = !isLive(head, snapshot, deps.live) || deps.dryRun === true || head.receipt.status === 'shadow'

@@ -1,7 +1,7 @@
 -- name: laneHead
 -- What the lane of action $1 has in hand: what is in flight before what waits, then the oldest.
 SELECT a.id, a.invocation_id, a.agent_id, a.event_id, a.trace_id, a.chapter, a.priority, a.type, a.connector, a.target_system, a.target,
-  a.args, a.args_hash, a.autonomy, a.integrity, a.receipt, a.state, a.reason, a.marker, a.attempts, a.probes, a.lease_epoch,
+  a.args, a.args_hash, a.autonomy, a.integrity, a.confidentiality, a.receipt, a.state, a.reason, a.marker, a.attempts, a.probes, a.lease_epoch,
   a.lease_until, a.next_at, a.sent_at, a.expires_at, a.codex_commit, a.awaited, a.undo_of, a.requested_by, a.expected, a.before,
   (SELECT count(*)::integer FROM guild_core.actions u WHERE u.invocation_id = a.invocation_id AND u.type = a.type AND u.lane < a.lane
      AND u.state <> 'DENIED') AS used_before,

@@ -2,6 +2,7 @@ import type { Outbox } from '../bus/outbox.ts'
 import type { Codex } from '../codex/snapshot.ts'
 import type { Database } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
+import type { Redactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
@@ -24,6 +25,7 @@ export interface ActionExecutorDeps {
   readonly targetOf: (connector: string) => Target | null
   /** connectors or systems named by GUILD_LIVE; everything else is in shadow unless the Codex says `mode: live` */
   readonly live: readonly string[]
+  readonly redactor?: Redactor
   /** this process, in leases */
   readonly owner: string
   readonly clock: Clock

@@ -1,6 +1,6 @@
 -- name: lockPending
 SELECT a.id, a.lane, a.invocation_id, a.agent_id, a.event_id, a.trace_id, a.chapter, a.priority, a.type, a.connector, a.target_system,
-  a.target, a.args, a.autonomy, a.integrity, a.state, a.codex_commit, a.awaited, a.undo_of, a.requested_by, a.expected, a.dedupe_key,
+  a.target, a.args, a.autonomy, a.integrity, a.confidentiality, a.state, a.codex_commit, a.awaited, a.undo_of, a.requested_by, a.expected, a.dedupe_key,
   a.expires_at, p.id AS approval_id, p.kind, p.args_hash AS approval_hash, p.before AS seen_before, p.requested_at, e.metadata -> 'actor' AS asker
 FROM guild_core.approvals p
 JOIN guild_core.actions a ON a.id = p.action_id

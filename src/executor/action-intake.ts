@@ -1,6 +1,8 @@
 import type { ActionGrant } from '../codex/kinds.ts'
 import type { CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
 import type { Queryable } from '../database/database.ts'
+import type { DataClass, DetectorClass } from '../kernel/data-class.ts'
+import type { JsonValue } from '../kernel/json.ts'
 import type { GuildEvent, Integrity, Priority } from '../kernel/event.ts'
 
 export interface ActionProposal {
@@ -23,6 +25,12 @@ export interface ActionProposal {
   readonly usedInRun: number
   /** the least trusted text the run has seen */
   readonly integrity: Integrity
+  /** the most confidential data the run has read; default internal */
+  readonly confidentiality?: DataClass
+  /** kinds of secrets that were taken out of `args` before they were stored */
+  readonly leaks?: readonly string[]
+  /** puts personal data back in the place of its placeholders, where its class may pass */
+  readonly restore?: (value: JsonValue, mayPass: (kind: DetectorClass) => boolean) => JsonValue
   readonly provider: string
   readonly model: string
   readonly at: Date

@@ -1,6 +1,7 @@
 import type { Queryable } from '../database/database.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { isGuildError, reasonOf, type GuildError } from '../kernel/errors.ts'
+import type { RunPrivacy } from '../guards/privacy/run-privacy.ts'
 import { inputBound } from '../ledger/price.ts'
 import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
 import { type Ending, failed, type Halt } from './ending.ts'
@@ -21,6 +22,7 @@ import { offerTools } from './offer-tools.ts'
 import { type Failed, failuresAt, noteSkipped, pick } from './pick-call.ts'
 import { type Call, type Refusal, reserveCall } from './reserve-call.ts'
 import { activeMs, free, type Run, waitMs } from './run-context.ts'
+import { guardEnding, learnJournal } from './run-guard.ts'
 import { inputTokensOf, limitsOf } from './run-limits.ts'
 import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
 import { agentFacts, contextFacts, type NextCall, systemText, transcript } from './transcript.ts'
@@ -62,7 +64,8 @@ export async function callModel(run: Run, seq: number, plan: CallPlan): Promise<
     const tried = await run.deps.health.enter(provider)
     if (tried) return waitFor(run, tried)
     noteSkipped(run, seq, picked)
-    const call = await prepare(run, seq, picked.choice, plan, failures)
+    const call = await guarded(run, provider, () => prepare(run, seq, picked.choice, plan, failures))
+    if (call && 'kind' in call) return call
     if (call && free(provider)) return answer(run, call)
     const reserved = call && (await reserveCall(run, call))
     if (reserved?.kind === 'reserved') return answer(run, reserved.call)
@@ -71,6 +74,20 @@ export async function callModel(run: Run, seq: number, plan: CallPlan): Promise<
     if (reserved.kind === 'refused') return reserved
     // The level can only rise until it is the worst: the loop ends. The call is made anew with what is in force now.
     run.budget.heard(run, reserved.standing)
+  }
+}
+
+/** A request that the privacy guard does not let pass, or cannot look at, is not made: the run ends. */
+async function guarded<T>(
+  run: Run,
+  provider: string,
+  make: () => Promise<T>,
+): Promise<T | Extract<Halt, { kind: 'end' }>> {
+  try {
+    return await make()
+  } catch (error) {
+    await run.deps.health.leave(provider)
+    return guardEnding(error)
   }
 }
 
@@ -103,7 +120,8 @@ async function prepare(
   const next: NextCall = { ...whole, trim }
   const bytesMax = said.closing && plan.fit ? storyBytes(run, next) : null
   if (bytesMax !== null && bytesMax < storyBytesMin) return null
-  const sent = {
+  learnJournal(run.journal, run)
+  const raw = {
     system: systemText(agent),
     messages: transcript(journal, event, agent, { ...next, bytesMax }),
     tools,
@@ -111,6 +129,8 @@ async function prepare(
     temperature,
     output: said.closing ? null : agent.output,
   }
+  // Rules are asked here and keep nothing: what they read has no secrets, and their actions pass the guard like any other.
+  const sent = choice.provider === 'rules' ? raw : run.privacy.request(raw)
   const facts = { event, context: contextFacts(journal), agent: agentFacts(agent), rules: agent.rules }
   const { alias, provider, model, price } = choice
   const inputBytes = free(provider) ? 0 : inputBound(sent)
@@ -271,15 +291,25 @@ class UsageNotes {
 const callId = /^[\w-]{1,64}$/
 
 /** Some servers give calls no ids, odd ones, or the same twice: they get ones of ours, and vendor parts that name the old ones are dropped. */
-function normalized({ journal }: Run, { intent }: Call, { opaque, ...result }: LlmAnswer): ModelResponse {
+function normalized({ journal, privacy }: Run, { intent }: Call, { opaque, ...result }: LlmAnswer): ModelResponse {
   const earlier = turnsOf(journal).flatMap((turn) => turn.response.toolCalls.map((call) => call.id))
   const ids = result.toolCalls.map((call) => call.id)
   const usable = ids.every((id, index) => callId.test(id) && ids.indexOf(id) === index && !earlier.includes(id))
   const toolCalls = result.toolCalls.map(({ id, name, args }, index) => ({
     id: usable ? id : `call-${intent.seq}-${index + 1}`,
     name,
-    args: args ?? null,
+    ...withoutSecrets(privacy, args),
   }))
   const { text, stop, provider, model } = result
   return read.answer({ text, stop, provider, model, toolCalls, opaque: usable ? (opaque ?? null) : null })
+}
+
+/** Taken out before the answer is stored; that there were any is kept, because a call that meant to tell one is not carried out. */
+function withoutSecrets({ redactor }: RunPrivacy, args: unknown) {
+  try {
+    const { value, removed } = redactor.json(storable(args ?? null))
+    return { args: value, ...(removed.length > 0 && { leaks: removed }) }
+  } catch {
+    return { args: null, leaks: ['unknown: the privacy guard failed'] } // said to the model and on the record
+  }
 }

@@ -1,4 +1,6 @@
 import { cutToTokens, fence, trustedEnough } from '../guards/context-guard.ts'
+import { mayPassTo } from '../guards/privacy/outbound.ts'
+import { toolClass } from '../guards/privacy/tool-class.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { durationMs } from '../kernel/duration.ts'
 import { isGuildError, reasonOf } from '../kernel/errors.ts'
@@ -9,6 +11,8 @@ import { awaitActions, awaitedSteps } from './await-actions.ts'
 import type { Halt } from './ending.ts'
 import type { Journal } from './journal.ts'
 import { type CallTrace, repetitionNotice, repetitions, steadyNotice } from './loops.ts'
+import type { JsonObject, JsonValue } from '../kernel/json.ts'
+import { learnJournal, mayRead } from './run-guard.ts'
 import { parallel } from './parallel.ts'
 import { type ActionCall, publishActions } from './publish-actions.ts'
 import { type Run, spentBy } from './run-context.ts'
@@ -25,7 +29,7 @@ type AllowedRead = CompiledAgent['manifest']['spec']['tools']['allow'][number]
 interface PendingCall {
   readonly seq: number
   readonly index: number
-  readonly call: LlmToolCall
+  readonly call: LlmToolCall & { readonly leaks?: readonly string[] | undefined }
 }
 
 /**
@@ -103,11 +107,22 @@ async function readTool(run: Run, entry: PendingCall & { readonly allowed: Allow
   }
   try {
     if (!isRecord(call.args)) throw new TypeError('the arguments must be an object')
-    const result = await run.tools.read(allowed.name, call.args, durationMs(allowed.timeout), run.signal)
+    const barred = barredRead(run, entry)
+    if (barred) return withheld(run, step, barred)
+    learnJournal(run.journal, run)
+    const mayPass = mayPassTo(allowed.name, run.deps.codex.current().privacy)
+    const args = run.privacy.restore(call.args as JsonObject, mayPass) // as the journal holds it: JSON
+    const result = await run.tools.read(allowed.name, args, durationMs(allowed.timeout), run.signal)
     const { integrity } = result
-    if (!trustedEnough(integrity, run.agent.manifest.spec.trust.minIntegrity)) return withheld(run, step, integrity)
+    if (!trustedEnough(integrity, run.agent.manifest.spec.trust.minIntegrity)) {
+      const why = `the result of ${step.name} is withheld: its author is ${integrity}, which this agent does not read`
+      return withheld(run, step, why)
+    }
     // Some servers answer only with structure: it reaches the model as text, never as `{}`.
-    const text = result.text.trim() || (result.data === null ? '(empty)' : JSON.stringify(result.data))
+    const data = run.privacy.redactor.json((result.data ?? null) as JsonValue).value // parsed from JSON by the tools port
+    const said = result.text.trim() || (data === null ? '(empty)' : JSON.stringify(data))
+    // Before the cut: half a secret is no shape any more, and still half a secret.
+    const text = run.privacy.redactor.text(said).value
     const fenced = fence(`result of ${call.name}`, integrity, cutToTokens(text, resultTokensMax).text)
     const { isError } = result
     const steady = steadyHash(call.name, call.args, text)
@@ -155,8 +170,17 @@ function refusal(run: Run, entry: PendingCall, why: string): Step {
   }
 }
 
-function withheld(run: Run, step: Step, integrity: ToolResponse['integrity']): Step {
-  const why = `the result of ${step.name} is withheld: its author is ${integrity}, which this agent does not read`
+/** Why a read is not made at all; null: it may be. */
+function barredRead(run: Run, { call, allowed }: PendingCall & { readonly allowed: AllowedRead }): string | null {
+  const { leaks } = call
+  if (leaks) return `${allowed.name} is not asked: the arguments held a secret (${leaks.join(', ')})`
+  const data = toolClass(run.snapshot.connectors, allowed.name)
+  return mayRead(run.agent, data)
+    ? null
+    : `${allowed.name} is not asked: it holds ${data} data, which this agent does not read`
+}
+
+function withheld(run: Run, step: Step, why: string): Step {
   run.journal.note({
     stage: 'guard',
     outcome: 'RESULT_WITHHELD',

@@ -1,12 +1,14 @@
 import type { ContextItem } from '../codex/kinds.ts'
 import { renderTemplate } from '../codex/template.ts'
 import { cutToTokens, trustedEnough } from '../guards/context-guard.ts'
+import { toolClass } from '../guards/privacy/tool-class.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { durationMs } from '../kernel/duration.ts'
 import { reasonOf } from '../kernel/errors.ts'
 import type { JsonValue } from '../kernel/json.ts'
 import { failed, type Halt } from './ending.ts'
 import { codexSeq } from './load-prompt.ts'
+import { mayRead } from './run-guard.ts'
 import { parallel } from './parallel.ts'
 import { type Run, waitMs } from './run-context.ts'
 import { aStep, type ContextResponse, read, type Step, storable } from './step.ts'
@@ -72,6 +74,11 @@ async function fetchItem(run: Run, item: ContextItem, seq: number): Promise<Step
   if (item.when !== undefined && !wanted(run, item, facts)) {
     return aStep({ ...step, status: 'DONE', response: { ...unread('skipped'), why: `not needed: ${item.when}` } })
   }
+  const data = toolClass(run.snapshot.connectors, item.tool)
+  if (!mayRead(run.agent, data)) {
+    // Never fetched: what is not read cannot be told on.
+    return aStep({ ...step, status: 'DONE', response: { ...unread('withheld'), why: `it is ${data} data` } })
+  }
   let request: JsonValue = { tool: item.tool, args: null }
   try {
     const { value: args, missing } = renderTemplate(item.args, facts)
@@ -81,7 +88,10 @@ async function fetchItem(run: Run, item: ContextItem, seq: number): Promise<Step
     const result = await run.tools.read(item.tool, asObject(args), durationMs(item.timeout), run.signal)
     const finished_at = journal.at
     if (result.isError) throw new Error(result.text || `${item.tool} answered with an error`)
-    const text = cutToTokens(result.text || JSON.stringify(result.data), item.maxTokens).text
+    // Before the cut: half a secret is no shape any more, and still half a secret.
+    const { redactor } = run.privacy
+    const whole = redactor.text(result.text || JSON.stringify(redactor.json(jsonOf(result.data)).value)).value
+    const text = cutToTokens(whole, item.maxTokens).text
     const { integrity } = result
     const response = storable(
       trustedEnough(integrity, run.agent.manifest.spec.trust.minIntegrity)
@@ -152,6 +162,10 @@ function account(run: Run, step: Step): Halt | null {
 
 function unread(outcome: 'skipped' | 'unavailable' | 'withheld') {
   return { outcome, text: '', data: null, integrity: 'verified' as const, why: null }
+}
+
+function jsonOf(data: unknown): JsonValue {
+  return (data ?? null) as JsonValue // parsed from JSON by the tools port
 }
 
 function asObject(value: JsonValue): Readonly<Record<string, unknown>> {

@@ -1,4 +1,6 @@
 import { auditMessage } from '../audit/audit.ts'
+import { standardRedactor, withheldStub } from '../guards/privacy/redact.ts'
+import type { LlmMessage } from '../llm/llm.ts'
 import type { DeadLetter } from '../bus/bus.ts'
 import type { CompiledAgent } from '../codex/snapshot.ts'
 import { reasonOf } from '../kernel/errors.ts'
@@ -12,11 +14,14 @@ import type { ExecutorDeps } from './executor-deps.ts'
 import type { Ending } from './ending.ts'
 import type { Journal } from './journal.ts'
 import { runSpans } from './run-spans.ts'
+import { guardRun, learnJournal } from './run-guard.ts'
 import { aStep, read } from './step.ts'
 import { systemText, transcript } from './transcript.ts'
 import { lastFinish, turnsOf } from './turns.ts'
 
-type FinishDeps = Pick<ExecutorDeps, 'outbox' | 'artifacts' | 'log' | 'tracer'>
+type FinishDeps = TranscriptDeps & Pick<ExecutorDeps, 'outbox' | 'artifacts' | 'log' | 'tracer'>
+
+type TranscriptDeps = Pick<ExecutorDeps, 'artifacts' | 'log' | 'codex' | 'redactor'>
 
 const summaryLengthMax = 4_000
 export const executorGroup = 'executor'
@@ -102,21 +107,29 @@ function transcriptPath({ invocation }: Journal, agent: CompiledAgent | null): s
 
 /** From the journal of a run that is over: the same file whoever writes it. @returns false: the store refused it */
 export async function writeTranscript(
-  { artifacts, log }: Pick<FinishDeps, 'artifacts' | 'log'>,
+  deps: TranscriptDeps,
   journal: Journal,
   event: GuildEvent,
   agent: CompiledAgent | null,
   ending: Ending,
 ): Promise<boolean> {
+  const { artifacts, log } = deps
   const { invocation } = journal
   const path = transcriptPath(journal, agent)
   if (path === null) return true
-  const nobody = { choice: { provider: '', model: '' }, steer: null, closing: null, trim: 0 }
+  const redactor = deps.redactor ?? standardRedactor
+  // A log too: what the model saw, not what was behind the placeholders; nothing where the guard fails.
+  const messages = agent ? await seenMessages(deps, journal, event, agent) : []
   const content = {
     invocation: { ...invocation, queued_at: invocation.queued_at.toISOString() },
-    ending,
+    ending: {
+      ...ending,
+      detail: redactor.storedText(ending.detail),
+      summary: redactor.storedText(ending.summary),
+      output: redactor.stored(ending.output, null),
+    },
     system: agent ? systemText(agent) : null,
-    messages: agent ? transcript(journal, event, agent, nobody) : [],
+    messages,
     steps: journal.all,
   }
   try {
@@ -125,6 +138,24 @@ export async function writeTranscript(
   } catch (error) {
     log.error({ invocationId: invocation.id, path, why: reasonOf(error) }, 'transcript not kept yet')
     return false
+  }
+}
+
+async function seenMessages(
+  deps: TranscriptDeps,
+  journal: Journal,
+  event: GuildEvent,
+  agent: CompiledAgent,
+): Promise<readonly LlmMessage[]> {
+  const nobody = { choice: { provider: '', model: '' }, steer: null, closing: null, trim: 0 }
+  const withheld: readonly LlmMessage[] = [{ role: 'user', text: withheldStub }]
+  try {
+    const guarded = guardRun(deps, journal, event, await deps.codex.at(journal.invocation.codex_commit), agent)
+    if (guarded.kind !== 'guarded') return withheld
+    learnJournal(journal, guarded)
+    return guarded.privacy.messages(transcript(journal, guarded.event, agent, nobody))
+  } catch {
+    return withheld // why the guard failed stands on the run
   }
 }
 

@@ -5,13 +5,14 @@ import type { LlmToolCall } from '../llm/llm.ts'
 import type { ActionReceipt } from './action-intake.ts'
 import { isInForce } from './degrade.ts'
 import { free, integrityBefore, type Run } from './run-context.ts'
+import { confidentialityBefore, learnJournal } from './run-guard.ts'
 import { aStep, read, type Step, storable, type ToolResponse } from './step.ts'
 import type { Turn } from './turns.ts'
 
 export interface ActionCall {
   readonly seq: number
   readonly index: number
-  readonly call: LlmToolCall
+  readonly call: LlmToolCall & { readonly leaks?: readonly string[] | undefined }
   readonly grant: ActionGrant
 }
 
@@ -31,6 +32,8 @@ export async function publishActions(
 ): Promise<void> {
   const { journal, deps } = run
   const integrity = integrityBefore(run, turn.step.seq)
+  const confidentiality = confidentialityBefore(run, turn.step.seq)
+  learnJournal(run.journal, run)
   // What a model proposes was reserved for, which told the level; rules reserve nothing.
   if (free(turn.request.provider)) await run.budget.look(run)
   const ask = isInForce(run, 'ask')
@@ -48,6 +51,9 @@ export async function publishActions(
         grant: ask ? { ...grant, autonomy: Math.min(grant.autonomy, 1) } : grant,
         usedInRun: used.length,
         integrity,
+        confidentiality,
+        leaks: call.leaks ?? [],
+        restore: (value, mayPass) => run.privacy.restore(value, mayPass),
         provider: turn.response.provider,
         model: turn.response.model,
         at: deps.clock.now(),

@@ -1,5 +1,6 @@
 import type { CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
 import { backoffMs } from '../kernel/backoff.ts'
+import type { RunPrivacy } from '../guards/privacy/run-privacy.ts'
 import type { GuildEvent } from '../kernel/event.ts'
 import { leastTrusted } from '../guards/context-guard.ts'
 import type { Integrity } from '../kernel/event.ts'
@@ -20,6 +21,8 @@ export interface Run {
   /** the agent's chapter, else the event's */
   readonly chapter: string | null
   readonly tools: ToolReader
+  /** what stands between what the run reads and whom it tells */
+  readonly privacy: RunPrivacy
   readonly budget: BudgetView
   /** the claim of this attempt */
   readonly claimedAtMs: number

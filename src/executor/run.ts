@@ -15,6 +15,7 @@ import { durationMs } from '../kernel/duration.ts'
 import { activeMs, type Run, spentBy, waitMs } from './run-context.ts'
 import { judgeOutput, repairOf } from './repair-output.ts'
 import { limitsOf } from './run-limits.ts'
+import { guardRun } from './run-guard.ts'
 import { ToolReader } from './tool-reader.ts'
 import { lastFinish, type Turn, turnsOf } from './turns.ts'
 
@@ -44,6 +45,8 @@ export async function runInvocation(
   const prompt = await loadPrompt(deps.codex, journal, (failures) => waitMs(deps, failures))
   if (prompt.kind !== 'prompt') return halt(deps, journal, event, null, prompt)
   const { snapshot, agent } = prompt
+  const guarded = guardRun(deps, journal, event, snapshot, agent)
+  if (guarded.kind !== 'guarded') return halt(deps, journal, event, null, guarded)
   await using tools = new ToolReader({
     ...deps,
     snapshot,
@@ -59,7 +62,8 @@ export async function runInvocation(
   const run: Run = {
     deps,
     journal,
-    event,
+    event: guarded.event,
+    privacy: guarded.privacy,
     snapshot,
     agent,
     chapter,
@@ -69,7 +73,7 @@ export async function runInvocation(
     ...owned,
   }
   const stop = (await fetchContext(run)) ?? (await converse(run))
-  return halt(deps, journal, event, run, stop)
+  return halt(deps, journal, guarded.event, run, stop)
 }
 
 /** Model and tools in turn, until there is an answer that asks for nothing more. */

@@ -40,11 +40,14 @@ export const fenceRule = [
 // Tag characters, bidirectional controls and invisible operators carry text that people do not see; a joiner inside an emoji is left.
 const invisible = /[\u{E0000}-\u{E007F}\u202A-\u202E\u2060-\u2064\u2066-\u2069\u00AD]/gu
 
-/** Makes hidden text visible: HTML comments, invisible and direction-changing characters; and takes out our own brackets. */
+/** Makes hidden text visible: HTML comments, invisible and direction-changing characters; and takes out our own brackets, those of
+ * fences and those of placeholders. */
 export function reveal(text: string): string {
   return text
     .replaceAll('⟦', '[[')
     .replaceAll('⟧', ']]')
+    .replaceAll('⟪', '<<')
+    .replaceAll('⟫', '>>')
     .replaceAll('<!--', '[hidden comment:')
     .replaceAll('-->', ':hidden comment]')
     .replaceAll(invisible, (character) => `[U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase()}]`)

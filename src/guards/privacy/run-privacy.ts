@@ -109,7 +109,10 @@ export class RunPrivacy {
   #text(text: string): string {
     const before = this.#seen.get(text)
     if (before !== undefined) return before
-    const found: readonly PatternFinding[] = [...this.redactor.find(text, this.#rules.classes), ...patternFindings(this.#rules.patterns, text)]
+    const found: readonly PatternFinding[] = [
+      ...this.redactor.find(text, this.#rules.classes),
+      ...patternFindings(this.#rules.patterns, text),
+    ]
     const clean = replaced(text, apart(found), (finding: PatternFinding, value) => {
       if (finding.pattern) return `[private: ${finding.kind}]`
       return finding.class === 'secrets' ? secretMark(finding) : this.#placeholders.of(finding.class, value)

@@ -5,7 +5,6 @@ import { toolClass } from '../guards/privacy/tool-class.ts'
 import { type DataClass, mostConfidential } from '../kernel/data-class.ts'
 import { isGuildError } from '../kernel/errors.ts'
 import type { GuildEvent } from '../kernel/event.ts'
-import type { JsonObject } from '../kernel/json.ts'
 import { failed, type Halt } from './ending.ts'
 import type { ExecutorDeps } from './executor-deps.ts'
 import type { Journal } from './journal.ts'
@@ -42,7 +41,7 @@ export function guardRun(
     const { subject, actor } = event.metadata
     const payload = kept ? redactor.json(event.payload).value : {}
     // Records of strings, in which strings take the place of strings.
-    const clean = redactor.json({ subject: { ...subject }, actor: { ...actor } } as JsonObject).value as unknown as {
+    const clean = redactor.json({ subject: { ...subject }, actor: { ...actor } }).value as unknown as {
       readonly subject: typeof subject
       readonly actor: typeof actor
     }

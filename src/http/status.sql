@@ -11,7 +11,17 @@ SELECT 'desk', 'grants', count(*) FROM guild_core.invocations
 WHERE state = 'STOPPED' AND reason IN ('BUDGET_RUN', 'BUDGET_AGENT', 'BUDGET_CHAPTER', 'BUDGET_ORG', 'CAUSAL_DEPTH')
   AND finished_at > now() - interval '24 hours'
 UNION ALL
-SELECT 'desk', 'parked', count(*) FROM guild_core.actions WHERE state = 'PARKED';
+SELECT 'desk', 'parked', count(*) FROM guild_core.actions WHERE state = 'PARKED'
+UNION ALL
+-- Once per budget: the highest threshold that it has passed in its running period.
+SELECT 'budget', passed.threshold::text, count(*)
+FROM (
+  SELECT max(a.threshold) AS threshold
+  FROM guild_ledger.token_budgets b JOIN guild_ledger.alerts a ON a.budget_id = b.id
+  WHERE b.period_start <= now() AND b.period_end > now() AND b.entity_type IN ('organization', 'chapter', 'agent')
+  GROUP BY b.id
+) AS passed
+GROUP BY passed.threshold;
 
 -- name: unbalancedReservations
 SELECT count(*) AS count FROM guild_ledger.reservations WHERE state = 'OPEN' AND expires_at < now() - interval '1 hour';

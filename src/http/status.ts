@@ -34,6 +34,10 @@ export interface Status {
   readonly actions: Readonly<Record<string, number>>
   /** decisions that wait for a person */
   readonly desk: number
+  /** of them: runs that a budget has stopped within a day, and that a grant sets going again */
+  readonly grants: number
+  /** budgets of organisation, chapters and agents by the highest threshold passed in their running period: 75, 90, 95 */
+  readonly budgetAlerts: Readonly<Record<string, number>>
   readonly dead: number
   readonly lag: readonly GroupLag[]
 }
@@ -86,6 +90,8 @@ export async function readStatus({ database, bus, codex, about, isLive }: Status
     runs: of('run'),
     actions: of('action'),
     desk: sum(of('desk')),
+    grants: of('desk')['grants'] ?? 0,
+    budgetAlerts: of('budget'),
     dead,
     lag,
   }

@@ -36,10 +36,11 @@ export function human(status: Status, from: string): string {
       'desk',
       status.desk > 0
         ? paint.yellow(
-            `${status.desk === 1 ? '1 decision waits' : `${status.desk} decisions wait`} for you: guild approvals`,
+            `${status.desk === 1 ? '1 decision waits' : `${status.desk} decisions wait`} for you: ${status.grants === 0 ? 'guild approvals' : status.grants === status.desk ? 'guild grants' : 'guild approvals, guild grants'}`,
           )
         : 'nothing waits for you',
     ],
+    ...(Object.keys(status.budgetAlerts).length > 0 ? [['budgets', alertsIn(status)] as const] : []),
     ['dead letters', status.dead > 0 ? paint.red(`${status.dead}: guild dead`) : '0'],
   ])
   const lag = status.lag.filter((one) => one.ready + one.inFlight + one.delayed > 0)
@@ -57,6 +58,11 @@ export function human(status: Status, from: string): string {
         .join('\n')}`
     : ''
   return lag.length > 0 ? `${lines}\n\n${queues}${broken}` : lines + broken
+}
+
+function alertsIn({ budgetAlerts }: Status): string {
+  const passed = Object.entries(budgetAlerts).map(([threshold, count]) => `${count} past ${threshold} %`)
+  return paint.yellow(`${passed.join(', ')}: guild budgets`)
 }
 
 function providersIn({ providers }: Status): string {

@@ -5,6 +5,7 @@ import { compileRules } from './compile-rules.ts'
 import { conditionAt, expressionAt } from './compile-routing.ts'
 import type { Condition, ConditionVariable, Expression } from './condition.ts'
 import type { CodexDocument, Documents } from './documents.ts'
+import { effectiveLimits, rangesOf } from './limit-range.ts'
 import { compileJsonSchema } from './json-schema.ts'
 import type { AgentManifest } from './kinds.ts'
 import { unknownName } from './nearest.ts'
@@ -47,7 +48,7 @@ export function compileAgents(
     checkActions(document, rules, report, options)
     const agent: CompiledAgent = {
       id: value.metadata.name,
-      manifest: value,
+      ...bounded(document, documents),
       place: { file, line: yaml.lineOf(['metadata', 'name']) },
       system: systemOf(document, files, report),
       output: outputOf(document, files, report),
@@ -63,6 +64,24 @@ export function compileAgents(
     agents.set(agent.id, agent)
   }
   return agents
+}
+
+/** The manifest with the limits that hold: the strictest of organisation, chapter and itself. */
+function bounded({ yaml, value }: AgentDocument, documents: Documents): Pick<CompiledAgent, 'manifest' | 'limitsBy'> {
+  const chapter = documents.Chapter.find((one) => one.value.metadata.name === value.metadata.chapter)?.value
+  const ranges = rangesOf(
+    documents.Policy.map((policy) => policy.value),
+    chapter,
+  )
+  const { limits, by } = effectiveLimits(value.spec.limits, statedLimits(yaml.value), ranges)
+  return { manifest: { ...value, spec: { ...value.spec, limits } }, limitsBy: by }
+}
+
+/** The limits that the file itself names; the rest of what the schema read are defaults. */
+function statedLimits(raw: unknown): ReadonlySet<string> {
+  const spec = typeof raw === 'object' && raw !== null && 'spec' in raw ? raw.spec : null
+  const limits = typeof spec === 'object' && spec !== null && 'limits' in spec ? spec.limits : null
+  return new Set(typeof limits === 'object' && limits !== null ? Object.keys(limits) : [])
 }
 
 /** A type must lead to one agent per chapter, and one org-wide. */

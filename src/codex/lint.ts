@@ -63,6 +63,11 @@ export async function lintCodex(url: string, options: LintOptions = {}): Promise
   }
 }
 
+/** A folder as it lies there; anything else at its newest commit. @throws GUILD_CODEX_UNAVAILABLE */
+export async function readNewest(url: string, home: string, signal?: AbortSignal): Promise<CodexFiles> {
+  return newest(url, await openSource({ url, home }), signal)
+}
+
 async function newest(url: string, source: CodexSource, signal: AbortSignal | undefined): Promise<CodexFiles> {
   const isFolder = await stat(url).then(
     (found) => found.isDirectory(),

@@ -27,6 +27,8 @@ export interface LoadedCodex {
   /** errors and warnings, by file and line */
   readonly problems: readonly CodexProblem[]
   readonly tests: readonly CodexDocument<TestFile>[]
+  /** every file that could be read, with its lines */
+  readonly documents: Documents
 }
 
 /** Validates one commit as a whole. Pure: files in, snapshot or problems out; it never throws for what the files say. */
@@ -50,7 +52,7 @@ export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
       message: 'there is no agent: no event will wake anybody',
     })
   }
-  if (report.errors.length > 0) return { snapshot: null, problems: report.problems, tests: documents.Test }
+  if (report.errors.length > 0) return { snapshot: null, problems: report.problems, tests: documents.Test, documents }
   const snapshot: CodexSnapshot = {
     commit: raw.commit,
     hash: hashOf(raw.files),
@@ -68,7 +70,7 @@ export function loadCodex(raw: CodexFiles, options: LoadOptions): LoadedCodex {
     privacy,
     warnings: report.problems,
   }
-  return { snapshot, problems: report.problems, tests: documents.Test }
+  return { snapshot, problems: report.problems, tests: documents.Test, documents }
 }
 
 /** Merkle hash: of the sorted pairs of path and content hash; tests and notes do not change what runs. */

@@ -66,6 +66,8 @@ export interface CompiledAgent {
   readonly unmet: readonly string[]
   /** set: a lint fails it, and somebody has accepted that until then; afterwards its writes need an approval */
   readonly waiver?: AgentWaiver
+  /** limits that the manifest does not decide, and who does, e.g. `maximum of chapter payments` */
+  readonly limitsBy?: Readonly<Record<string, string>>
 }
 
 export interface AgentWaiver {

@@ -62,6 +62,7 @@ describe('planLock', () => {
     ['longer than a person reads', { ...search, description: 'x'.repeat(70_000) }],
     ['people do not see: U+202E', { ...search, description: 'a\u202Eb' }],
     ['people do not see: U+E0041', { ...search, inputSchema: { title: '\u{E0041}' } }],
+    ['a control character, which people do not see', { ...search, description: 'a\u001b[31mb' }],
     ['cannot be written down', { ...search, description: '\uD800' }],
     ['none that a manifest could say', { ...search, name: 'acme.two words' }],
   ])('pins nothing that is %s', (why, definition) => {

@@ -40,7 +40,8 @@ export function definitionProblem(definition: ToolDefinition): string | null {
     const bytes = Buffer.byteLength(text)
     if (bytes > definitionBytesMax) return `its definition is longer than a person reads: ${bytes} bytes`
     const hidden = unseen.exec(text)?.[0]
-    if (hidden === undefined) return null
+    if (hidden === undefined)
+      return control.test(text) ? 'its definition holds a control character, which people do not see' : null
     return `its definition holds a character that people do not see: U+${(hidden.codePointAt(0) ?? 0).toString(16).toUpperCase()}`
   } catch (error) {
     // A lone surrogate, or nesting deeper than the stack.
@@ -104,10 +105,10 @@ const preface = `# Written by \`guild codex lock\`. Who merges it has read it: a
 # The texts are the servers' own: material to judge. A class may be changed by hand; anything else quarantines the tool.
 `
 
-// Control, direction, tag and zero-width characters: a reader of a diff would not see what a model reads.
-const unseen =
-  // oxlint-disable-next-line no-control-regex -- these are what it is about
-  /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u00AD\u200B\u200E\u200F\u2028-\u202E\u2060-\u2069\uFEFF\u{E0000}-\u{E007F}]/u
+// Direction, tag and zero-width characters: a reader of a diff would not see what a model reads.
+const unseen = /[\u007F-\u009F\u00AD\u200B\u200E\u200F\u2028-\u202E\u2060-\u2069\uFEFF\u{E0000}-\u{E007F}]/u
+// Control characters as JSON writes them; an even number of backslashes before is text that only looks like one.
+const control = /(?<!\\)(?:\\\\)*\\(?:u00[01][0-9a-f]|[bf])/
 
 function canonicalDefinition({ name, description, inputSchema, outputSchema, annotations }: ToolDefinition): string {
   return canonical({

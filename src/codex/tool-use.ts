@@ -1,5 +1,6 @@
 import type { Documents } from './documents.ts'
 import type { AgentManifest, ConnectorFile } from './kinds.ts'
+import type { CodexSnapshot } from './snapshot.ts'
 
 export interface ToolUse {
   /** `connector.tool` */
@@ -29,6 +30,14 @@ export function unpinnedUses(manifest: AgentManifest, documents: Documents): rea
   const pinned = new Set(documents.ToolLock.flatMap(({ value }) => value.spec.tools.map(({ name }) => name)))
   const servers = new Map(documents.Connector.map(({ value }) => [value.metadata.name, value]))
   return toolUses(manifest).filter(({ tool }) => !pinned.has(tool) && hasOwnServer(servers.get(connectorOf(tool))))
+}
+
+/** The same over a whole snapshot: `acme.search`, once each. */
+export function unpinnedTools({ agents, connectors, toolPins }: CodexSnapshot): readonly string[] {
+  const used = [...agents.values()].flatMap(({ manifest }) => toolUses(manifest).map(({ tool }) => tool))
+  return [...new Set(used)]
+    .filter((tool) => hasOwnServer(connectors.get(connectorOf(tool))) && !toolPins.has(tool))
+    .toSorted()
 }
 
 /** Its tools are answered by somebody else's server, so that they must be pinned. */

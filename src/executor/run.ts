@@ -1,3 +1,4 @@
+import { withinChapter } from '../codex/limit-range.ts'
 import type { GuildEvent } from '../kernel/event.ts'
 import type { JsonValue } from '../kernel/json.ts'
 import { type CallPlan, type Called, callModel, refused } from './call-model.ts'
@@ -44,7 +45,9 @@ export async function runInvocation(
   if (journal.cancelled !== null) return halt(deps, journal, event, null, cancelled(journal))
   const prompt = await loadPrompt(deps.codex, journal, (failures) => waitMs(deps, failures))
   if (prompt.kind !== 'prompt') return halt(deps, journal, event, null, prompt)
-  const { snapshot, agent } = prompt
+  const { snapshot } = prompt
+  const chapter = journal.invocation.chapter ?? prompt.agent.manifest.metadata.chapter ?? null
+  const agent = withinChapter(prompt.agent, chapter === null ? undefined : snapshot.chapters.get(chapter))
   const guarded = guardRun(deps, journal, event, snapshot, agent)
   if (guarded.kind !== 'guarded') return halt(deps, journal, event, null, guarded)
   await using tools = new ToolReader({
@@ -58,7 +61,6 @@ export async function runInvocation(
         reason: `the tool ${tool} is not used: ${why}`,
       }),
   })
-  const chapter = journal.invocation.chapter ?? agent.manifest.metadata.chapter ?? null
   const run: Run = {
     deps,
     journal,

@@ -1,5 +1,6 @@
 import { verifyLedger } from '../ledger/verify-ledger.ts'
 import { reconcile } from '../dispatcher/reconcile.ts'
+import { unpinnedTools } from '../codex/tool-use.ts'
 import { reasonOf } from '../kernel/errors.ts'
 import { statusSql, type StatusDeps, troubledProviders } from './status.ts'
 
@@ -94,6 +95,18 @@ const checks: Readonly<Record<string, Check>> = {
       verdict: 'warning',
       finding: told.join('; '),
       fix: 'It is tried again by itself; runs take the next model in `prefer`, or wait: `guild runs --state WAITING_RATE`.',
+    }
+  },
+  async tools({ database, codex }) {
+    const snapshot = codex.current()
+    const { rows } = await database.query<{ reason: string }>(statusSql.quarantinedTools, [snapshot.commit])
+    const unpinned = unpinnedTools(snapshot).map((tool) => `the tool ${tool} is used by agents and not pinned`)
+    const findings = [...new Set([...rows.map(({ reason }) => reason), ...unpinned])]
+    if (findings.length === 0) return ok('every tool is as it was pinned')
+    return {
+      verdict: 'warning',
+      finding: findings.slice(0, 10).join('; '),
+      fix: 'See what changed with `guild codex lock --check`; `guild codex lock` pins it, for a person to read and merge.',
     }
   },
   async codex({ codex }) {

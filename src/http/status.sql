@@ -38,3 +38,11 @@ SELECT name, last_error FROM guild_core.breakers WHERE state <> 'CLOSED' AND nam
 -- Cut off by their breaker, or not to be asked before a time that they named.
 SELECT substr(name, 10) AS name, state, CASE WHEN state = 'CLOSED' THEN next_at ELSE retry_at END AS until, last_error AS why
 FROM guild_core.breakers WHERE name LIKE 'provider:%' AND (state <> 'CLOSED' OR next_at > now()) ORDER BY name;
+
+-- name: quarantinedTools
+-- What runs of the serving commit ($1) were not allowed to use, each tool once, from the newest decisions.
+SELECT DISTINCT ON (rule) reason
+FROM (SELECT id, at, outcome, rule, reason, codex_commit FROM guild_core.decisions ORDER BY id DESC LIMIT 20000) newest
+WHERE outcome = 'TOOL_QUARANTINED' AND codex_commit = $1 AND at > now() - interval '24 hours'
+ORDER BY rule, id DESC
+LIMIT 20;

@@ -9,6 +9,7 @@ export const statusSql = statements(import.meta.url, './status.sql', [
   'unbalancedReservations',
   'stuckRuns',
   'openBreakers',
+  'quarantinedTools',
   'troubledProviders',
 ])
 

@@ -1,3 +1,14 @@
+// Case 8 of runs.md 8: MCP server restarted mid-run; tool schema changed mid-run; server hangs; server returns 50 MB → run ends sanely.
+//
+// Mutations, each made by hand and seen to fail, then put back:
+// - src/guards/tool-policy.ts: hash of the pin not compared (`pin.hash !== have` → false): “tool schema changed mid-run” (both modes) and
+//   “turned into a write”: `result of acme__echo …` instead of `is quarantined`, calls [echo, echo] instead of [echo].
+// - src/tools/mcp/mcp-session.ts: a new connection is not looked at before the read is repeated on it (`limits.admit` not called):
+//   “tool schema changed mid-run” (both modes), the same assertion.
+// - src/executor/tool-reader.ts: the list of tools is kept for the whole run (`lookMsMax` = 5 000 s): “turned into a write”, calls.
+// - src/tools/mcp/capped-fetch.ts: no limit of an answer: “that returns 50 MB” (both modes), no `larger than 4 MB` in the summary.
+// - src/tools/mcp/mcp-session.ts: no deadline of a read: “that hangs” never ends; the test file was cut off after two minutes.
+// - src/guards/tool-policy.ts: an unpinned tool is a read: “offers nothing that nobody has pinned”, the run is not FAILED.
 import type { ServerResponse } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connector } from '../../src/codex/kinds.ts'
@@ -17,7 +28,11 @@ beforeAll(async () => void (db = await openTestDatabase()))
 afterAll(() => db.close())
 
 const call = (name: string, args = {}) => ({ toolCalls: [{ id: `c-${name}`, name: `acme__${name}`, args }] })
-const allow = ['echo', 'hang', 'big'].map((name) => ({ name: `acme.${name}`, timeout: '500ms' }))
+const allow = [
+  { name: 'acme.echo', timeout: '15s' },
+  { name: 'acme.big', timeout: '15s' },
+  { name: 'acme.hang', timeout: '500ms' },
+]
 const tools = mcpTools({ builtin: {}, variable: () => undefined, log: silentLog })
 
 describe.each(['modern', 'sessions'] as const)('an MCP server (%s)', (mode) => {

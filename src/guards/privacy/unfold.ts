@@ -9,9 +9,12 @@ export interface Unfolded {
 }
 
 /** What any of the tokens below begins with: nearly all text is passed over here. */
-const opening = /["'`] {0,2}\+|[<%&\\\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\uFF01-\uFF5E\uDB40]|\uFE0F/g
+const opening =
+  /["'`] {0,2}\+|-->|[<%&\\\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\uFF01-\uFF5E\uDB40]|\uFE0F/g
+const openedComment = /<!--(?:\s{0,8}-->)?/y
 const tokens: Readonly<Record<string, RegExp>> = {
   '<': /<!--|<\/?[a-z][a-z0-9]{0,9}(?: ?\/)?>/iy,
+  '-': /-->/y,
   '%': /%[0-9a-f]{2}/iy,
   '&': /&#(?:\d{1,6}|x[0-9a-f]{1,5});|&amp;/iy,
   '\\': /\\u00[0-9a-f]{2}|\\x[0-9a-f]{2}/iy,
@@ -54,8 +57,12 @@ interface Segment {
   readonly length: number
 }
 
-/** null: there is nothing to unfold. */
-export function unfold(text: string): Unfolded | null {
+/**
+ * `dropped`: a comment goes with what it says, as a page shows it, which joins what it had cut in two. `opened`: only its marks go, for
+ * a secret that is inside and cut in two there.
+ * @returns null: there is nothing to unfold
+ */
+export function unfold(text: string, comments: 'dropped' | 'opened' = 'dropped'): Unfolded | null {
   const parts: string[] = []
   const segments: Segment[] = []
   let length = 0
@@ -73,7 +80,11 @@ export function unfold(text: string): Unfolded | null {
     const token = tokenAt(text, from)
     if (token === '') continue
     let end = from + token.length
-    if (token === '<!--') {
+    if (comments === 'opened' && token === '<!--') {
+      openedComment.lastIndex = from
+      end = from + (openedComment.exec(text)?.[0].length ?? token.length)
+    } else if (comments === 'dropped' && token === '-->') continue
+    else if (token === '<!--') {
       if (commentEnd >= 0 && commentEnd < end) commentEnd = text.indexOf('-->', end)
       if (commentEnd < 0) continue
       end = commentEnd + 3

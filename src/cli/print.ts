@@ -89,7 +89,7 @@ export function printable(text: string): string {
   return text.replaceAll(unprintable, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-function terminalWidth(): number {
+export function terminalWidth(): number {
   return process.stdout.columns ?? 120
 }
 

@@ -23,6 +23,8 @@ type FinishDeps = TranscriptDeps & Pick<ExecutorDeps, 'outbox' | 'artifacts' | '
 
 type TranscriptDeps = Pick<ExecutorDeps, 'artifacts' | 'log' | 'codex' | 'redactor'>
 
+/** Readers of the file check it; it changes when a field loses its meaning. */
+export const transcriptFormat = 'guild/transcript/1'
 const summaryLengthMax = 4_000
 export const executorGroup = 'executor'
 
@@ -43,7 +45,7 @@ export async function finish(
   const { invocation } = journal
   const summary = ending.summary.slice(0, summaryLengthMax).toWellFormed()
   const seq = Math.max(-1, ...journal.all.map((step) => step.seq)) + 1
-  const transcriptRef = transcriptPath(journal, agent)
+  const transcriptRef = transcriptPath(deps, journal, agent)
   const { state, reason, detail, output } = ending
   journal.note({
     stage: 'run',
@@ -100,8 +102,14 @@ export function templateSummary(journal: Journal, why: string): string {
 }
 
 /** @returns null: kept nowhere, by the manifest */
-function transcriptPath({ invocation }: Journal, agent: CompiledAgent | null): string | null {
-  if (agent && durationMs(agent.manifest.spec.retention.transcript) === 0) return null
+function transcriptPath(
+  { codex }: Pick<FinishDeps, 'codex'>,
+  { invocation }: Journal,
+  agent: CompiledAgent | null,
+): string | null {
+  // A run whose Codex cannot be read, or that died over and over, ends without its manifest: then today's says what may be kept.
+  const { retention } = (agent ?? codex.current().agents.get(invocation.agent_id))?.manifest.spec ?? {}
+  if (retention && durationMs(retention.transcript) === 0) return null
   return `logs/${invocation.queued_at.toISOString().slice(0, 10)}/${invocation.id}.json`
 }
 
@@ -115,13 +123,15 @@ export async function writeTranscript(
 ): Promise<boolean> {
   const { artifacts, log } = deps
   const { invocation } = journal
-  const path = transcriptPath(journal, agent)
+  const path = transcriptPath(deps, journal, agent)
   if (path === null) return true
   const redactor = deps.redactor ?? standardRedactor
   // A log too: what the model saw, not what was behind the placeholders; nothing where the guard fails.
   const messages = agent ? await seenMessages(deps, journal, event, agent) : []
   const content = {
+    format: transcriptFormat,
     invocation: { ...invocation, queued_at: invocation.queued_at.toISOString() },
+    event: redactor.stored(eventFacts(event), null),
     ending: {
       ...ending,
       detail: redactor.storedText(ending.detail),
@@ -156,6 +166,21 @@ async function seenMessages(
     return guarded.privacy.messages(transcript(journal, guarded.event, agent, nobody))
   } catch {
     return withheld // why the guard failed stands on the run
+  }
+}
+
+function eventFacts({ id, type, source, metadata }: GuildEvent): JsonObject {
+  const { subject, actor, occurred_at, received_at, delivery_id } = metadata
+  const { kind, integrity } = actor
+  return {
+    id,
+    type,
+    source,
+    subject: { ...subject },
+    actor: { kind, id: actor.id, integrity },
+    occurred_at,
+    received_at,
+    delivery_id,
   }
 }
 

@@ -23,6 +23,7 @@ export interface Api extends ScheduleApi {
   event(id: string): Promise<unknown>
   runs(query: ListQuery & { state?: string | undefined; agent?: string | undefined }): Promise<Page<unknown>>
   run(id: string): Promise<unknown>
+  transcript(id: string): Promise<unknown>
   actions(query: ListQuery & { state?: string | undefined }): Promise<Page<unknown>>
   action(id: string): Promise<unknown>
   approvals(query: { state?: string | undefined }): Promise<Page<unknown>>
@@ -128,6 +129,18 @@ function lineRoutes(plain: FastifyInstance, api: Api): void {
       schema: { ...about('Runs', 'One run with its steps, actions and decisions', rows.runDetail), params: id },
     },
     (request) => found(api.run(request.params.id), 'run', request.params.id),
+  )
+  app.get(
+    '/invocations/:id/transcript',
+    {
+      // All that the model was told and said, in its own words: more than a viewer needs.
+      config: { role: 'operator' },
+      schema: {
+        ...about('Runs', 'The whole transcript of a run that is over, while its retention lasts', rows.transcript),
+        params: id,
+      },
+    },
+    (request) => api.transcript(request.params.id),
   )
   app.get(
     '/actions',

@@ -285,6 +285,20 @@ export const runDetail = runRow.extend({
     }),
   ),
   decisions: z.array(decisionRow),
+  limits: z
+    .object({ agent_version: z.string(), tokens: count.nullable(), cost_micros: count.nullable() })
+    .nullish()
+    .describe('what a run of this agent may use, by the manifest that serves now'),
+})
+/** The file `logs/{date}/{invocation_id}.json`. */
+export const transcript = z.looseObject({
+  format: z.string(),
+  invocation: z.looseObject({ id: z.string(), agent_id: z.string(), trace_id: z.string() }),
+  event: z.looseObject({ id: z.string(), type: z.string() }),
+  ending: z.looseObject({ state: z.string(), reason: z.string().nullable(), detail: z.string() }),
+  system: z.string().nullable().describe('prompt and rules; null: the Codex could not be read'),
+  messages: z.array(json).describe('the conversation in our own format'),
+  steps: z.array(stepRow).describe('the journal: context with its labels, answers, reads, receipts, usage and prices'),
 })
 export const actionDetail = actionRow.extend({
   rendered: z.looseObject({ method: z.string(), url: z.string(), body: z.unknown() }).nullable(),

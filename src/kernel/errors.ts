@@ -104,6 +104,12 @@ export const errorCatalogue = {
     'there is no {what} {id}',
     'Check the id; `guild events`, `guild runs` and `guild actions` list what exists.',
   ),
+  GUILD_TRANSCRIPT_GONE: row(
+    404,
+    false,
+    'there is no transcript of {id}: {why}',
+    '`guild runs show` tells the run from its journal; `retention` in the agent’s manifest says how long each is kept.',
+  ),
   GUILD_REQUEST_INVALID: row(
     400,
     false,

@@ -10,6 +10,7 @@ import { listEvents, readEvent } from '../dispatcher/events.ts'
 import { why } from '../dispatcher/why.ts'
 import { listStopped } from '../executor/resume.ts'
 import { getRun, listRuns } from '../executor/runs.ts'
+import { readTranscript } from '../executor/transcript-file.ts'
 import type { Api } from '../http/api.ts'
 import type { Page } from '../http/page.ts'
 import type { GrantBody } from '../http/rows.ts'
@@ -44,7 +45,11 @@ export function api({ database, bus, outbox, codex, organisation, parts }: ApiPa
     async runs(query) {
       return page(await listRuns(database, more(query)), query.limit, ({ id }) => id)
     },
-    run: (id) => getRun(database, id),
+    async run(id) {
+      const run = await getRun(database, id)
+      return run && { ...run, limits: parts.runLimits(run.agent_id) }
+    },
+    transcript: (id) => readTranscript(database, parts.artifacts, id),
     async actions({ state, ...query }) {
       const states = state === undefined ? undefined : [stateOf(state)]
       return page(await listActions(database, defined({ ...more(query), states })), query.limit, ({ id }) => id)

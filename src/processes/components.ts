@@ -57,6 +57,12 @@ export interface ComponentsDeps {
   readonly tracer: Tracer
 }
 
+export interface RunLimits {
+  readonly agent_version: string
+  readonly tokens: number
+  readonly cost_micros: number
+}
+
 export interface Components {
   /** what each role runs */
   readonly services: Readonly<Partial<Record<Role, readonly Service[]>>>
@@ -64,6 +70,9 @@ export interface Components {
   readonly approvals: Approvals
   readonly undo: Undo
   readonly preview: Preview
+  readonly artifacts: Artifacts
+  /** What a run of the agent may use, by its manifest of today; null: the Codex has no such agent. */
+  runLimits(agentId: string): RunLimits | null
   /** one line for people: which aliases of the Codex have a model behind them */
   modelsConfigured(): string
 }
@@ -123,6 +132,7 @@ export function components(deps: ComponentsDeps): Components {
     approvals,
     undo: new Undo({ approvals, typeOf, outbox, codex, clock, live: settings.live }),
     preview: new Preview({ db: database, desk, codex, targetOf, clock, log, live: settings.live }),
+    artifacts,
     services: {
       dispatcher: [
         drive(dispatcher({ database, outbox, codex, clock, log, tracer, echoes, botLogins: accounts })),
@@ -134,6 +144,7 @@ export function components(deps: ComponentsDeps): Components {
       actions: [drive(actions.consumer), actions.sweeper],
       audit: [drive(auditWriter({ db: database, log, tracer })), housekeeping({ bus, artifacts, clock, log })],
     },
+    runLimits: (agentId) => runLimitsOf(codex, agentId),
     modelsConfigured: () => describeModels(models, codex),
   }
 }
@@ -195,4 +206,11 @@ function describeModels(models: ModelDirectory, codex: Codex): string {
   return configured.length > 0
     ? configured.join(', ')
     : 'none configured: agents follow their rules (set ANTHROPIC_API_KEY or OPENAI_API_KEY)'
+}
+
+function runLimitsOf(codex: Codex, agentId: string): RunLimits | null {
+  const manifest = codex.current().agents.get(agentId)?.manifest
+  if (!manifest) return null
+  const { tokensPerInvocation: tokens, costPerInvocation } = manifest.spec.limits
+  return { agent_version: manifest.metadata.version, tokens, cost_micros: Math.round(costPerInvocation * 1_000_000) }
 }

@@ -65,6 +65,23 @@ async function keyOf(role: string): Promise<string> {
 const page = (row: z.ZodType) => z.object({ items: z.array(row).min(1), next: z.string().nullable() })
 
 describe('the API', () => {
+  it('gives the transcript of a run to operators, and says why there is none', async () => {
+    const list = page(rows.runRow).parse(await (await call('/api/v1/invocations')).json())
+    const { id } = rows.runRow.parse(list.items[0])
+    const path = `/api/v1/invocations/${id}/transcript`
+    const transcript = rows.transcript.parse(await (await call(path)).json())
+    expect(transcript).toMatchObject({ format: 'guild/transcript/1', invocation: { id }, event: { id: eventId } })
+    expect(transcript.ending.state).toBe('COMPLETED')
+    const kinds = transcript.steps.map((step) => step.kind)
+    expect(kinds).toEqual(expect.arrayContaining(['codex', 'context', 'llm', 'action']))
+    expect((await call(path, { key: await keyOf('viewer') })).status).toBe(403)
+    expect((await call(path, { key: await keyOf('operator') })).status).toBe(200)
+    await rm(join(folder, 'home', 'artifacts'), { recursive: true })
+    const gone = await call(path)
+    expect([gone.status, await gone.text()]).toEqual([404, expect.stringContaining('its retention is over')])
+    expect((await call('/api/v1/invocations/inv_none/transcript')).status).toBe(404)
+  })
+
   it.each([
     ['/api/v1/events', page(rows.eventRow)],
     ['/api/v1/invocations', page(rows.runRow)],

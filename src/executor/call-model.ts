@@ -1,9 +1,9 @@
 import type { Queryable } from '../database/database.ts'
-import { canonicalHash } from '../kernel/canonical.ts'
 import { isGuildError, reasonOf, type GuildError } from '../kernel/errors.ts'
 import type { RunPrivacy } from '../guards/privacy/run-privacy.ts'
 import { inputBound } from '../ledger/price.ts'
 import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
+import { requestHash } from '../llm/request-hash.ts'
 import { type Ending, failed, type Halt } from './ending.ts'
 import { isInForce, levelLine, rulesOnlyRefusal } from './degrade.ts'
 import {
@@ -112,9 +112,10 @@ async function prepare(
   // Rules decide from facts: nothing need be said to them, and they never run out.
   const line = levelLine(run)
   const steer = [plan.steer, plan.closing ? null : line].filter(Boolean).join('\n') || null
-  const said = free(choice.provider) ? { steer: null, closing: null } : { steer, closing: plan.closing }
+  const ruled = choice.provider === 'rules'
+  const said = ruled ? { steer: null, closing: null } : { steer, closing: plan.closing }
   const { maxOutputTokensPerCall, temperature } = agent.manifest.spec.model
-  const tools = said.closing ? [] : await offerTools(run, !free(choice.provider), turnsOf(journal).length === 0)
+  const tools = said.closing ? [] : await offerTools(run, !ruled, turnsOf(journal).length === 0)
   const whole: NextCall = { choice, ...said, trim: 0, halved: isInForce(run, 'trim-context') }
   const trim = said.closing || free(choice.provider) ? 0 : fitted(run, whole, choice, tools, failures)
   const next: NextCall = { ...whole, trim }
@@ -155,7 +156,8 @@ async function prepare(
     kind: 'llm',
     name: alias,
     status: 'INTENT',
-    request_hash: canonicalHash({ provider, model, ...sent }),
+    // The name of its recording: `guild runs record` needs no more.
+    request_hash: requestHash(sent),
     started_at: journal.at,
   })
   const cacheKey = `${agent.id}@${agent.manifest.metadata.version}`

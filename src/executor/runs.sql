@@ -16,7 +16,8 @@ SELECT i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i
   i.codex_commit, i.snapshot_hash, i.rule, i.priority, i.state, i.reason, i.reason_detail, i.attempts, i.failing_seq, i.failures,
   i.lease_owner, i.lease_epoch, i.lease_until, i.not_before, i.queued_at, i.started_at, i.finished_at, i.active_ms, i.waited_ms,
   i.summary, i.output, i.provider, i.model, i.model_calls, i.tool_calls, i.input_tokens, i.output_tokens, i.cost_micros, i.actions,
-  i.transcript_ref, e.type AS event_type, e.source, e.subject_id,
+  i.transcript_ref, e.type AS event_type, e.source, e.subject_id, e.metadata -> 'actor' ->> 'integrity' AS event_integrity,
+  octet_length(e.payload::text) AS event_bytes,
   (SELECT coalesce(jsonb_agg(to_jsonb(s) - 'invocation_id' ORDER BY s.seq, s.attempt), '[]')
    FROM guild_core.run_steps s WHERE s.invocation_id = i.id) AS steps,
   (SELECT coalesce(jsonb_agg(to_jsonb(u) - 'budget_ids' ORDER BY u.step_seq, u.attempt), '[]')

@@ -1,8 +1,10 @@
+import { join } from 'node:path'
 import { openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
 import type { RunDetail, RunRow } from '../../http/rows.ts'
 import type { Page } from '../../http/page.ts'
 import { type Column, money, paint, state, table, terminalWidth, when } from '../print.ts'
+import { describeRecording, recordRun } from '../run/record-run.ts'
 import { showRun } from '../run/show-run.ts'
 import { query } from '../query.ts'
 
@@ -16,6 +18,11 @@ interface Options {
 const showHelp = `
 What it saw (and what was kept from it), each answer of the model in its own words, reads and writes with what became of them,
 tokens and money per call, and when. It works for runs that still run or wait. \`guild why <id>\` adds every decision around it.`
+
+const recordHelp = `
+Each answer goes to a file of its own, named by what was asked, without secrets. With GUILD_REPLAY set to the folder, the recordings
+answer where a model has no key: the same questions get the same answers, nothing is bought, and what was never asked is refused.
+Needs the transcript of the run (\`retention\` in the manifest).`
 
 export const runsCommand: CommandModule = (program, context) => {
   const runs = program
@@ -41,6 +48,17 @@ export const runsCommand: CommandModule = (program, context) => {
       await using client = await openClient(settings)
       const run = await client.get<RunDetail>(`/api/v1/invocations/${encodeURIComponent(id)}`)
       show(run, () => showRun(run, { full, width: terminalWidth() }))
+    })
+  runs
+    .command('record <id>')
+    .description('keep the answers of a run as recordings, to be given again without a model')
+    .option('--to <folder>', 'where; default: recordings/<id>')
+    .addHelpText('after', recordHelp)
+    .action(async (id: string, { to = join('recordings', id) }: { to?: string }) => {
+      const { settings, show } = context()
+      await using client = await openClient(settings)
+      const recorded = await recordRun(client, id, to)
+      show(recorded, () => describeRecording(recorded))
     })
 }
 

@@ -5,7 +5,7 @@ import { whatItCost } from './what-it-cost.ts'
 import { whatItDid } from './what-it-did.ts'
 import { whatItSaw } from './what-it-saw.ts'
 import { whatItThought } from './what-it-thought.ts'
-import { type RunSteps, stepsOf, tookMs } from './steps.ts'
+import { boughtAnswer, type RunSteps, stepsOf, tookMs } from './steps.ts'
 import { whyItStopped } from './why-it-stopped.ts'
 
 export interface ShowOptions {
@@ -19,12 +19,12 @@ export interface ShowOptions {
 export function showRun(run: RunDetail, options: ShowOptions): string {
   const steps = stepsOf(run)
   const sections: readonly (readonly [string, string])[] = [
-    ['What it saw', whatItSaw(steps)],
+    ['What it saw', whatItSaw(run, steps)],
     ['What it thought to do', whatItThought(run, steps, options)],
     ['What it did', whatItDid(run, steps, options)],
     ['What it cost', whatItCost(run, steps)],
     ['When', timeline(run, steps)],
-    ['More', more(run)],
+    ['More', more(run, steps)],
   ]
   return [header(run, options), ...sections.map(([title, body]) => `${paint.bold(title)}\n${indent(body)}`)].join(
     '\n\n',
@@ -86,14 +86,14 @@ const kinds: Readonly<Record<string, string>> = {
   finish: 'ended',
 }
 
-function more(run: RunDetail): string {
+function more(run: RunDetail, { model }: RunSteps): string {
   const { transcript_ref: path } = run as { readonly transcript_ref?: string | null } // a loose row
   const over = run.finished_at !== null
   return facts([
     ['every decision', `guild why ${run.id}`],
     ['the event', `guild why ${run.event_id}`],
     ['transcript', path ?? (over ? 'none is kept' : 'written when it ends')],
-    ...(path ? [['record it', `guild runs record ${run.id}`] as const] : []),
+    ...(path && model.some(boughtAnswer) ? [['record it', `guild runs record ${run.id}`] as const] : []),
     ['trace', run.trace_id],
   ])
 }

@@ -1,6 +1,9 @@
 /** `640 B`, `2.1 KB` of UTF-8. */
 export function bytes(text: string): string {
-  const count = Buffer.byteLength(text)
+  return size(Buffer.byteLength(text))
+}
+
+export function size(count: number): string {
   return count < 1_000 ? `${count} B` : `${(count / 1_000).toFixed(1)} KB`
 }
 

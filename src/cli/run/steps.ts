@@ -102,3 +102,9 @@ export function stepsOf(run: RunDetail): RunSteps {
 export function tookMs({ started_at, finished_at }: AnyStep): number | null {
   return finished_at === null ? null : Date.parse(finished_at) - Date.parse(started_at)
 }
+
+/** Rules and recordings answer for nothing. */
+export function boughtAnswer({ name, status, request, response }: ModelStep): boolean {
+  const provider = response?.provider ?? request?.provider ?? name
+  return status === 'DONE' && provider !== 'rules' && provider !== 'replay'
+}

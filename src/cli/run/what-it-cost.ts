@@ -10,7 +10,8 @@ export function dollars(micros: number): string {
 /** Per call: tokens in, of these from and into the cache, out, and money; then the sum, against the limits of the agent. */
 export function whatItCost(run: RunDetail, { model }: RunSteps): string {
   const paid = model.filter((step) => step.usage !== null && !isFree(step))
-  if (paid.length === 0) return model.length === 0 ? 'Nothing.' : 'Nothing: no model was asked.'
+  if (paid.length === 0)
+    return model.every(isFree) ? 'Nothing: no model was asked.' : 'Nothing: no answer came that had to be paid for.'
   const rows = table(paid, [
     { head: 'call', cell: (step) => `${step.seq}${step.attempt > 1 ? `.${step.attempt}` : ''}`, align: 'right' },
     { head: 'model', cell: (step) => step.name },

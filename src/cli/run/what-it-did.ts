@@ -10,7 +10,7 @@ type Proposed = RunDetail['proposed'][number]
 /** Reads with the size of what came back; writes with their receipt, and what has become of them since. */
 export function whatItDid(run: RunDetail, { calls }: RunSteps, options: ShowOptions): string {
   if (calls.length === 0)
-    return run.finished_at === null ? 'Nothing yet.' : 'Nothing: it read no more and wrote nothing.'
+    return run.finished_at === null ? 'Nothing yet.' : 'Nothing: no tool was used and nothing was written.'
   const known = new Map(run.proposed.map((action) => [action.id, action]))
   return calls.map((step) => (step.kind === 'action' ? wrote(step, known, options) : readOf(step, options))).join('\n')
 }
@@ -33,7 +33,7 @@ function wrote({ name, response }: CallStep, known: ReadonlyMap<string, Proposed
   const receipt = receiptOf(response?.text ?? '')
   const now = action ? ` → ${state(action.state)}` : ''
   const head = `${paint.dim('write')}  ${paint.bold(name)}${action ? ` on ${action.target}` : ''}  ${receipt.status}${now}`
-  const why = action?.reason ?? receipt.reason
+  const why = action?.state === 'SUCCEEDED' ? '' : (action?.reason ?? receipt.reason)
   const lines = [
     ...(why ? wrap(why, options.width - 10).map(paint.dim) : []),
     ...(action?.remote_url ? [action.remote_url] : []),

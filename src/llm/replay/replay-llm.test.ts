@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { Llm, LlmAnswer, LlmRequest } from '../llm.ts'
-import { recordingLlm, replayLlm, requestHash } from './replay-llm.ts'
+import { requestHash } from '../request-hash.ts'
+import { recordingLlm, replayLlm } from './replay-llm.ts'
 
 const options = { signal: new AbortController().signal }
 const usage = {

@@ -1,9 +1,9 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { canonicalHash } from '../../kernel/canonical.ts'
 import { GuildError } from '../../kernel/errors.ts'
-import type { Llm, LlmAnswer, LlmMessage, LlmRequest } from '../llm.ts'
+import type { Llm, LlmAnswer } from '../llm.ts'
+import { questionOf, requestHash } from '../request-hash.ts'
 
 /**
  * Answers from a folder of recordings, one file `<hash>.json` per request. Nothing is bought, so usage is 0; what the recorded call
@@ -39,45 +39,9 @@ export function recordingLlm(inner: Llm, folder: string): Llm {
   return {
     async call(request, options) {
       const answer = await inner.call(request, options)
-      const stripped = strip(request)
-      await save(folder, canonicalHash(stripped), { request: stripped, answer })
+      await saveRecording(folder, requestHash(request), { request: questionOf(request), answer })
       return answer
     },
-  }
-}
-
-/** The same question asked by another run, on another day, of another model, has the same hash. */
-export function requestHash(request: LlmRequest): string {
-  return canonicalHash(strip(request))
-}
-
-const ourIds = /\b(evt|inv|act|ntf|rcv|apr|aud|res|dec|msg)_[0-9a-hjkmnp-tv-z]{26}\b/g
-
-function strip({ system, messages, tools, maxOutputTokens, temperature, output }: LlmRequest): object {
-  const order = new Map<string, string>()
-  const position = (id: string): string => {
-    const known = order.get(id) ?? `call-${order.size + 1}`
-    order.set(id, known)
-    return known
-  }
-  const question = { system, messages: messages.map((message) => anonymous(message, position)), tools, output }
-  const text = JSON.stringify({ ...question, maxOutputTokens, temperature }).replaceAll(ourIds, '$1_…')
-  return z.record(z.string(), z.unknown()).parse(JSON.parse(text))
-}
-
-/** Call ids are the vendor's dice; only which result belongs to which call matters. Opaque parts are its ciphertext. */
-function anonymous(message: LlmMessage, position: (id: string) => string): object {
-  switch (message.role) {
-    case 'user':
-      return message
-    case 'assistant':
-      return {
-        role: message.role,
-        text: message.text,
-        toolCalls: message.toolCalls.map((call) => ({ ...call, id: position(call.id) })),
-      }
-    case 'tool':
-      return { ...message, results: message.results.map((one) => ({ ...one, callId: position(one.callId) })) }
   }
 }
 
@@ -113,7 +77,12 @@ async function load(file: string, signal: AbortSignal): Promise<z.infer<typeof r
   }
 }
 
-async function save(folder: string, hash: string, recording: { request: object; answer: LlmAnswer }): Promise<void> {
+/** One file per question; the same question again replaces its answer. */
+export async function saveRecording(
+  folder: string,
+  hash: string,
+  recording: { readonly request: object | null; readonly answer: LlmAnswer },
+): Promise<void> {
   await mkdir(folder, { recursive: true })
   const file = join(folder, `${hash}.json`)
   // Written aside and renamed: a crash leaves no half recording behind.

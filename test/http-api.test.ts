@@ -67,7 +67,8 @@ const page = (row: z.ZodType) => z.object({ items: z.array(row).min(1), next: z.
 describe('the API', () => {
   it('gives the transcript of a run to operators, and says why there is none', async () => {
     const list = page(rows.runRow).parse(await (await call('/api/v1/invocations')).json())
-    const { id } = rows.runRow.parse(list.items[0])
+    const run = rows.runRow.parse(list.items[0])
+    const { id } = run
     const path = `/api/v1/invocations/${id}/transcript`
     const transcript = rows.transcript.parse(await (await call(path)).json())
     expect(transcript).toMatchObject({ format: 'guild/transcript/1', invocation: { id }, event: { id: eventId } })
@@ -76,7 +77,7 @@ describe('the API', () => {
     expect(kinds).toEqual(expect.arrayContaining(['codex', 'context', 'llm', 'action']))
     expect((await call(path, { key: await keyOf('viewer') })).status).toBe(403)
     expect((await call(path, { key: await keyOf('operator') })).status).toBe(200)
-    await rm(join(folder, 'home', 'artifacts'), { recursive: true })
+    await rm(join(folder, 'home', 'artifacts', 'logs', String(run.queued_at).slice(0, 10), `${id}.json`))
     const gone = await call(path)
     expect([gone.status, await gone.text()]).toEqual([404, expect.stringContaining('its retention is over')])
     expect((await call('/api/v1/invocations/inv_none/transcript')).status).toBe(404)

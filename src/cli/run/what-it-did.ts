@@ -47,7 +47,7 @@ function receiptOf(text: string): { readonly status: string; readonly reason: st
   try {
     const { status, reason } = JSON.parse(text) as { status?: unknown; reason?: unknown } // our own receipt, or not
     return {
-      status: String(status ?? 'receipt not kept').replaceAll('_', ' '),
+      status: typeof status === 'string' ? status.replaceAll('_', ' ') : 'receipt not kept',
       reason: typeof reason === 'string' ? reason : '',
     }
   } catch {

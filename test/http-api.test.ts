@@ -77,7 +77,7 @@ describe('the API', () => {
     expect(kinds).toEqual(expect.arrayContaining(['codex', 'context', 'llm', 'action']))
     expect((await call(path, { key: await keyOf('viewer') })).status).toBe(403)
     expect((await call(path, { key: await keyOf('operator') })).status).toBe(200)
-    await rm(join(folder, 'home', 'artifacts', 'logs', String(run.queued_at).slice(0, 10), `${id}.json`))
+    await rm(join(folder, 'home', 'artifacts', 'logs', run.queued_at.slice(0, 10), `${id}.json`))
     const gone = await call(path)
     expect([gone.status, await gone.text()]).toEqual([404, expect.stringContaining('its retention is over')])
     expect((await call('/api/v1/invocations/inv_none/transcript')).status).toBe(404)

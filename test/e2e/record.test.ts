@@ -10,7 +10,7 @@ import { until } from './until.ts'
 
 const spec = `  tools:
     allow: [{ name: github.get_pull_request }]
-    actions: [{ type: GITHUB_COMMENT, autonomy: 2 }]
+    actions: [{ type: GITHUB_COMMENT, autonomy: 2, within: thread }]
   model: { prefer: [anthropic/main], maxOutputTokensPerCall: 500 }
 `
 const files = {

@@ -79,6 +79,7 @@ export function apiRoutes({
   return async (plain: FastifyInstance): Promise<void> => {
     const app = plain.withTypeProvider<ZodTypeProvider>()
     lineRoutes(app, api)
+    runRoutes(app, api)
     lookRoutes(app, api)
     deskRoutes(app, api)
     scheduleRoutes(app, api)
@@ -109,6 +110,30 @@ function lineRoutes(plain: FastifyInstance, api: Api): void {
     { ...viewer, schema: { ...about('Events', 'One event with its payload', rows.eventRow), params: id } },
     (request) => found(api.event(request.params.id), 'event', request.params.id),
   )
+  app.get(
+    '/actions',
+    {
+      ...viewer,
+      schema: about('Actions', 'Every write, newest first', pageOf(rows.actionRow), z.object({ ...list, state: text })),
+    },
+    (request) => api.actions(request.query),
+  )
+  app.get(
+    '/actions/:id',
+    {
+      ...viewer,
+      schema: {
+        ...about('Actions', 'One action with the exact call and its decisions', rows.actionDetail),
+        params: id,
+      },
+    },
+    (request) => found(api.action(request.params.id), 'action', request.params.id),
+  )
+}
+
+function runRoutes(plain: FastifyInstance, api: Api): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>()
+  const viewer = { config: { role: 'viewer' as const } }
   app.get(
     '/invocations',
     {
@@ -141,25 +166,6 @@ function lineRoutes(plain: FastifyInstance, api: Api): void {
       },
     },
     (request) => api.transcript(request.params.id),
-  )
-  app.get(
-    '/actions',
-    {
-      ...viewer,
-      schema: about('Actions', 'Every write, newest first', pageOf(rows.actionRow), z.object({ ...list, state: text })),
-    },
-    (request) => api.actions(request.query),
-  )
-  app.get(
-    '/actions/:id',
-    {
-      ...viewer,
-      schema: {
-        ...about('Actions', 'One action with the exact call and its decisions', rows.actionDetail),
-        params: id,
-      },
-    },
-    (request) => found(api.action(request.params.id), 'action', request.params.id),
   )
 }
 

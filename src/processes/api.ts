@@ -45,10 +45,7 @@ export function api({ database, bus, outbox, codex, organisation, parts }: ApiPa
     async runs(query) {
       return page(await listRuns(database, more(query)), query.limit, ({ id }) => id)
     },
-    async run(id) {
-      const run = await getRun(database, id)
-      return run && { ...run, limits: parts.runLimits(run.agent_id) }
-    },
+    run: (id) => runWithLimits(database, parts, id),
     transcript: (id) => readTranscript(database, parts.artifacts, id),
     async actions({ state, ...query }) {
       const states = state === undefined ? undefined : [stateOf(state)]
@@ -109,6 +106,11 @@ export function api({ database, bus, outbox, codex, organisation, parts }: ApiPa
     verifyAudit: (anchor) => verifyAudit(database, defined({ anchor })),
     verifyLedger: () => verifyLedger(database),
   }
+}
+
+async function runWithLimits(database: Database, parts: Components, id: string) {
+  const run = await getRun(database, id)
+  return run && { ...run, limits: parts.runLimits(run.agent_id) }
 }
 
 function grantRequest({ run, agent, chapter, tokens, cost, reason, key }: GrantBody, by: string): GrantRequest {

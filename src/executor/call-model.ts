@@ -5,7 +5,7 @@ import { inputBound } from '../ledger/price.ts'
 import type { LlmAnswer, LlmUsage, ModelChoice } from '../llm/llm.ts'
 import { requestHash } from '../llm/request-hash.ts'
 import { type Ending, failed, type Halt } from './ending.ts'
-import { isInForce, levelLine, rulesOnlyRefusal } from './degrade.ts'
+import { heldBack, isInForce, levelLine, rulesOnlyRefusal } from './degrade.ts'
 import {
   brokenUsage,
   charge,
@@ -59,8 +59,8 @@ export async function callModel(run: Run, seq: number, plan: CallPlan): Promise<
     if (picked.kind === 'none') return { kind: 'end', ending: failed('PROVIDER', picked.why) }
     if (picked.kind === 'wait') return waitFor(run, picked)
     const { provider } = picked.choice
-    const refusal = free(provider) ? null : rulesOnlyRefusal(run)
-    if (refusal) return refusal
+    const barred = free(provider) ? null : (rulesOnlyRefusal(run) ?? heldBack(run))
+    if (barred) return barred
     const tried = await run.deps.health.enter(provider)
     if (tried) return waitFor(run, tried)
     noteSkipped(run, seq, picked)

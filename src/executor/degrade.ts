@@ -1,11 +1,15 @@
 import type { AgentManifest } from '../codex/kinds.ts'
-import { degradationsAt, type InForce, madeFor, standingText } from '../ledger/degradations.ts'
+import { admissionAt, degradationsAt, type InForce, madeFor, standingText } from '../ledger/degradations.ts'
 import { type BudgetLevel, levelNames, type Standing } from '../ledger/ledger.ts'
 import { budgetLevels } from '../ledger/room.ts'
+import type { Halt } from './ending.ts'
 import type { Refusal } from './reserve-call.ts'
 import { budgetReasons, currentLimits } from './run-limits.ts'
 import type { Run } from './run-context.ts'
 import { turnsOf } from './turns.ts'
+
+/** A budget recovers with its period, or by a grant. */
+const lookAgainMs = 15 * 60_000
 
 /**
  * Where the budgets stand, as a run last heard it: from the reservation of its last call. In force is what the policies of the serving
@@ -54,6 +58,23 @@ export function rulesOnlyRefusal(run: Run): Refusal | null {
   const { standing } = run.budget
   const reason = budgetReasons[standing.limit?.entityType ?? 'organization']
   return { kind: 'refused', reason, detail: `${standingText(standing)}, and ${rule.rule} lets only rules decide` }
+}
+
+/** `no-background` and `only-high`: a run that no model has answered yet waits, and stops if the level outlasts its patience. */
+export function heldBack(run: Run): Halt | null {
+  if (turnsOf(run.journal).length > 0) return null
+  const { standing } = run.budget
+  const admission = admissionAt(policiesOf(run), standing, run.journal.invocation.priority)
+  if (admission.kind === 'start') return null
+  const detail = admission.reason
+  const reason = budgetReasons[standing.limit?.entityType ?? 'organization']
+  const summary = `The run did not start: ${detail}.`
+  return {
+    kind: 'wait',
+    delayMs: lookAgainMs,
+    reason: detail,
+    ending: { state: 'STOPPED', reason, detail, summary, output: null },
+  }
 }
 
 /** What the model is told, once per level. @returns null: nothing new */

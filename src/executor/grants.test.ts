@@ -90,6 +90,12 @@ describe('degradations', () => {
       },
     }),
   ]
+  const only = policySchema.parse({
+    apiVersion: 'guild/v1',
+    kind: 'Policy',
+    metadata: { name: 'only' },
+    spec: { budget: { tokens: { monthly: 100_000 } }, degradations: { yellow: ['only-high'] } },
+  })
   const actions = [{ type: 'GITHUB_COMMENT', autonomy: 2 }]
   const act = { toolCalls: [{ id: 'a', name: 'GITHUB_COMMENT', args: {} }] }
   const spec = { model: { prefer: ['a/one', 'b/two'] }, tools: { actions }, limits: { tokensPerInvocation: 1_000_000 } }
@@ -118,11 +124,18 @@ describe('degradations', () => {
     ])
   })
 
-  it('that ask first lower what an action may do, and rules-only asks no model', async () => {
+  it('that ask first lower what an action may do, only-high lets others wait, and rules-only asks no model', async () => {
     const asks = await Bench.open(db, { policies, spec, script: (_, call) => (call === 1 ? act : { text: 'Done.' }) })
     await spend(asks, 91_000)
     await asks.finish()
     expect(asks.proposals.map((proposal) => proposal.grant?.autonomy)).toEqual([1])
+    const held = await Bench.open(db, { policies: [only], spec, script: () => ({ text: 'Done.' }) })
+    await spend(held, 76_000)
+    expect(await held.deliver()).toMatchObject({ reason: expect.stringContaining('only CRITICAL and HIGH runs start') })
+    expect(await held.row()).toMatchObject({ state: 'WAITING_RATE' })
+    await db.query(statement('high', `UPDATE guild_core.invocations SET priority = 'HIGH' WHERE id = $1`), [held.id])
+    await held.finish()
+    expect(await held.row()).toMatchObject({ state: 'COMPLETED' })
     const ruled = await Bench.open(db, { policies, spec })
     await spend(ruled, 96_000)
     await ruled.finish()

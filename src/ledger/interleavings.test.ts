@@ -12,6 +12,14 @@ import { verifyLedger } from './verify-ledger.ts'
 const db = (await openTestPostgres()) ?? (await openTestDatabase())
 afterAll(() => db.close())
 
+/*
+ * Mutations:
+ * - ledger.sql, `reserve`: without `NOT EXISTS (SELECT FROM refused)`: “exceeded equals []” fails.
+ * - ledger.sql, `release`: without `AND state = 'OPEN'` the same is given back twice: the database refuses a negative figure.
+ * - ledger.sql, `settle`: usage stored twice is charged twice (`ON CONFLICT … DO UPDATE`): “exceeded equals []” fails.
+ * - sweep-reservations.sql, `findAbandoned`: without `s.seq IS NULL` the sweeper takes what a new owner will charge: “state OPEN” fails.
+ */
+
 const runs = 50
 const at = new Date('2026-11-22T10:30:00Z')
 /** Reservations of those who died have expired by then. */
@@ -93,6 +101,10 @@ async function run(here: number, index: number, calls: readonly Call[], turn: Tu
       epoch += 1
       await db.query(text(`UPDATE guild_core.invocations SET lease_epoch = $2 WHERE id = $1`), [id, epoch])
       await turn()
+      // What a new owner will charge stays reserved: given back, its room could be taken before the charge comes.
+      await sweepReservations(db, later)
+      const { rows } = await db.query(text('SELECT state FROM guild_ledger.reservations WHERE id = $1'), [reservation])
+      expect(rows).toEqual([{ state: 'OPEN' }])
       await settle(reservation, id, seq, used, true)
     } else {
       await settle(reservation, id, seq, used, false)

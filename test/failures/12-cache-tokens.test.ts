@@ -12,7 +12,10 @@ import { startOpenaiFake } from '../wire/openai.ts'
 /*
  * langfuse #12306, langsmith-sdk #2519, litellm #11364.
  * Mutations:
- * MUTATIONS
+ * - src/llm/vercel/usage.ts: `inputNocache` taken as all of the input, cache not taken off: “charged equals billed” fails for all four.
+ * - src/llm/vercel/usage.ts: reasoning not taken off `outputText`: “charged equals billed” fails for the three of OpenAI's kind.
+ * - src/ledger/price.ts: cache reads left out of the price: “charged equals billed” fails for all four.
+ * - src/ledger/price.ts: cache writes at the price of plain input: “charged equals billed” fails for Anthropic.
  */
 
 /** Micro-USD per million tokens; four different prices, so that a count in the wrong place costs something else. */

@@ -103,8 +103,7 @@ async function run(here: number, index: number, calls: readonly Call[], turn: Tu
       await turn()
       // What a new owner will charge stays reserved: given back, its room could be taken before the charge comes.
       await sweepReservations(db, later)
-      const { rows } = await db.query(text('SELECT state FROM guild_ledger.reservations WHERE id = $1'), [reservation])
-      expect(rows).toEqual([{ state: 'OPEN' }])
+      await requireOpen(reservation)
       await settle(reservation, id, seq, used, true)
     } else {
       await settle(reservation, id, seq, used, false)
@@ -112,6 +111,14 @@ async function run(here: number, index: number, calls: readonly Call[], turn: Tu
     }
   }
   await db.query(text(`UPDATE guild_core.invocations SET state = 'COMPLETED' WHERE id = $1`), [id])
+}
+
+async function requireOpen(reservation: string): Promise<void> {
+  const { rows } = await db.query<{ state: string }>(
+    text('SELECT state FROM guild_ledger.reservations WHERE id = $1'),
+    [reservation],
+  )
+  expect(rows).toEqual([{ state: 'OPEN' }])
 }
 
 async function reserve(here: number, index: number, id: string, seq: number, epoch: number, tokens: number) {

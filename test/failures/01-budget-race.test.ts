@@ -17,7 +17,7 @@ import { testPostgres } from '../postgres.ts'
  *   (537900 of 109999).
  * - src/ledger/ledger.sql, `reserve`: with what is reserved left out of `remaining` all fifty call: “called has length 10” fails.
  * - src/ledger/sweep-reservations.ts: lost calls given back instead of charged: “released 0, charged 3” fails.
- * - src/executor/model-charge.ts, `chargeLost`: the lost calls hold the budget, and “taken over runs are COMPLETED” fails.
+ * - src/executor/model-charge.ts, `chargeLost`: without the settlement the lost calls hold the budget, and “taken over runs are COMPLETED” fails.
  * - src/ledger/ledger.sql, `settle`: without giving `reserved_tokens` back “taken over runs are COMPLETED” fails.
  */
 

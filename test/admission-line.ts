@@ -19,6 +19,7 @@ import { silentLog } from '../src/kernel/log.ts'
 import { agentTopic, topics } from '../src/kernel/topics.ts'
 import { budgetLimits } from '../src/ledger/limits.ts'
 import { postgresLedger } from '../src/ledger/postgres-ledger.ts'
+import { headroom } from '../src/processes/headroom.ts'
 import { aSnapshot, text } from './dispatch.ts'
 import { ScriptedLlm, type Script } from './scripted-llm.ts'
 
@@ -34,12 +35,13 @@ export interface LineSetup {
   readonly consumers?: (outbox: Outbox, codex: { current(): CodexSnapshot }) => readonly Consumer[]
 }
 
+/** In millionths of a dollar: 10 for a token of input, 20 for one of output. */
 const price = {
   version: 'line-1',
-  inputPerMillion: 10,
-  outputPerMillion: 20,
-  cacheReadPerMillion: 1,
-  cacheWritePerMillion: 10,
+  inputPerMillion: 10_000_000,
+  outputPerMillion: 20_000_000,
+  cacheReadPerMillion: 1_000_000,
+  cacheWritePerMillion: 10_000_000,
 }
 
 /**
@@ -78,6 +80,7 @@ export class AdmissionLine {
         clock: systemClock,
         log: silentLog,
         echoes: setup.echoes?.(this.outbox) ?? { confirm: () => Promise.resolve(null) },
+        headroom: headroom({ organisation: 'org', clock: systemClock }),
         ...(setup.botLogins && { botLogins: setup.botLogins }),
       }),
       executor(this.deps),

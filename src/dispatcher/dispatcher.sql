@@ -20,17 +20,23 @@ LEFT JOIN LATERAL (
   ORDER BY r.received_at, r.id
   LIMIT 1
 ) replayed ON true
--- A bot that answers on what we wrote or made is a consequence of it; a person is a new cause.
+-- A bot that answers on what we wrote or made is a consequence of it; a person is a new cause. A slow bot too, within a day, unless a
+-- person did something to the object since: then it more likely follows from that.
 LEFT JOIN LATERAL (
   SELECT recent.* FROM (
     SELECT a.id, a.causal_root, a.causal_depth, a.invocation_id, a.sent_at
     FROM guild_core.actions a
-    WHERE a.connector = g.connector AND a.target = g.subject_id AND a.sent_at > g.received_at - interval '10 minutes'
+    WHERE a.connector = g.connector AND a.target = g.subject_id AND a.sent_at > g.received_at - interval '24 hours'
     UNION ALL
     SELECT a.id, a.causal_root, a.causal_depth, a.invocation_id, a.sent_at
     FROM guild_core.actions a
-    WHERE a.remote_url = g.subject_url AND a.sent_at > g.received_at - interval '10 minutes'
+    WHERE a.remote_url = g.subject_url AND a.sent_at > g.received_at - interval '24 hours'
   ) recent
+  WHERE recent.sent_at > g.received_at - interval '10 minutes' OR NOT EXISTS (
+    SELECT 1 FROM guild_core.events p
+    WHERE p.subject_id = g.subject_id AND p.received_at > recent.sent_at AND p.received_at < g.received_at
+      AND p.metadata -> 'actor' ->> 'kind' = 'user'
+  )
   ORDER BY recent.causal_depth DESC, recent.sent_at DESC
   LIMIT 1
 ) cause ON g.bot;

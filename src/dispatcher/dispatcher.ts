@@ -16,6 +16,7 @@ import { admitAll } from './admission.ts'
 import { type Arrival, decide, type Ruling } from './decide.ts'
 import type { EchoConfirmer } from './echo.ts'
 import { eventSchema } from './event-schema.ts'
+import { checkHeadroom, type Headroom } from './headroom.ts'
 import { auditEntry, cancelRows, decisionsOf, eventRow, invocationRows, joinRows, receiptRow, woken } from './rows.ts'
 import { bury, type Unreadable } from './unreadable.ts'
 
@@ -28,6 +29,8 @@ export interface DispatcherDeps {
   readonly clock: Clock
   readonly log: Log
   readonly echoes: EchoConfirmer
+  /** absent: budgets are asked at the call only */
+  readonly headroom?: Headroom
   /** our own accounts, beside `botLogins` of the connectors in the Codex */
   readonly botLogins?: readonly string[]
   readonly observe?: (ruling: Ruling) => void
@@ -116,7 +119,9 @@ async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Pr
       if (pass === passesMax)
         throw new GuildError('GUILD_OVERLOADED', { why: 'other dispatchers keep winning the same events' })
       const arrivals = await lookUp(tx, deps, pending)
-      const decided = await admitAll(tx, decide(arrivals, snapshot, deps.botLogins), snapshot)
+      const meant = decide(arrivals, snapshot, deps.botLogins)
+      const affordable = deps.headroom ? await checkHeadroom(tx, deps.headroom, meant, snapshot) : meant
+      const decided = await admitAll(tx, affordable, snapshot)
       const won = await write(tx, snapshot, decided, at)
       written.push(...decided.filter(({ event }) => won.has(event.metadata.receipt_id)))
       pending = decided

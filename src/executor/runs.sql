@@ -14,6 +14,7 @@ LIMIT $4;
 -- name: getRun
 SELECT i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i.trace_id, i.causal_root, i.causal_depth, i.parent_id,
   i.codex_commit, i.snapshot_hash, i.rule, i.priority, i.state, i.reason, i.reason_detail, i.attempts, i.failing_seq, i.failures,
+  i.slot_key, i.slots_max, i.held_by, i.held_reason, i.predicted_start, i.cancel, i.coalesced, i.latest_event_id,
   i.lease_owner, i.lease_epoch, i.lease_until, i.not_before, i.queued_at, i.started_at, i.finished_at, i.active_ms, i.waited_ms,
   i.summary, i.output, i.provider, i.model, i.model_calls, i.tool_calls, i.input_tokens, i.output_tokens, i.cost_micros, i.actions,
   i.transcript_ref, e.type AS event_type, e.source, e.subject_id, e.metadata -> 'actor' ->> 'integrity' AS event_integrity,

@@ -52,6 +52,18 @@ export interface RunDetail extends RunRow {
   readonly snapshot_hash: string
   readonly failing_seq: number | null
   readonly failures: number
+  /** of `limits.concurrency`: the runs it is counted with; null: no limit */
+  readonly slot_key: string | null
+  readonly slots_max: number | null
+  /** behind whom it waits (a run, or `breaker`), why, and when it is likely to start */
+  readonly held_by: string | null
+  readonly held_reason: string | null
+  readonly predicted_start: Date | null
+  /** set: it ends at its next edge, for this reason */
+  readonly cancel: string | null
+  /** events that joined it before it started, and the newest of them, which it works on */
+  readonly coalesced: number
+  readonly latest_event_id: string | null
   readonly lease_owner: string | null
   readonly lease_epoch: number
   readonly lease_until: Date | null

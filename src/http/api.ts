@@ -21,6 +21,8 @@ export interface Api extends ScheduleApi {
     query: ListQuery & { type?: string | undefined; source?: string | undefined; disposition?: string | undefined },
   ): Promise<Page<unknown>>
   event(id: string): Promise<unknown>
+  /** everything that followed from the same first cause */
+  tree(id: string): Promise<unknown>
   runs(query: ListQuery & { state?: string | undefined; agent?: string | undefined }): Promise<Page<unknown>>
   run(id: string): Promise<unknown>
   transcript(id: string): Promise<unknown>
@@ -200,6 +202,21 @@ function lookRoutes(plain: FastifyInstance, api: Api): void {
       },
     },
     (request) => found(api.why(request.params.id), 'record of', request.params.id),
+  )
+  app.get(
+    '/events/:id/tree',
+    {
+      ...viewer,
+      schema: {
+        ...about(
+          'Events',
+          'Everything that followed from the same first cause: events, runs, depth and cost',
+          rows.treeRow,
+        ),
+        params: id,
+      },
+    },
+    (request) => api.tree(request.params.id),
   )
   app.get(
     '/dead',

@@ -62,6 +62,42 @@ export const scheduleRow = z.looseObject({
   upcoming: z.array(z.object({ at: time, wall: z.string().describe('there'), clock_change: z.boolean() })),
 })
 
+export const treeRow = z.looseObject({
+  root: z.string(),
+  person: z.string().nullable().describe('whose doing it began with'),
+  runs: count,
+  depth: count.describe('of the deepest run'),
+  cost_micros: count.describe('millionths of a US dollar'),
+  tokens: count,
+  events: z.array(
+    z.looseObject({
+      id: z.string(),
+      type: z.string(),
+      subject_id: z.string(),
+      actor: z.string(),
+      disposition: z.enum(dispositions),
+      reason: z.string(),
+      causal_depth: count,
+      causal_parent: z.string().nullable(),
+      received_at: time,
+    }),
+  ),
+  invocations: z.array(
+    z.looseObject({
+      id: z.string(),
+      agent_id: z.string(),
+      event_id: z.string(),
+      state: z.string(),
+      reason: z.string().nullable(),
+      held_reason: z.string().nullable(),
+      causal_depth: count,
+      cost_micros: count,
+      actions: count,
+    }),
+  ),
+})
+export type TreeRow = z.infer<typeof treeRow>
+
 export const runRow = z.looseObject({
   id: z.string(),
   agent_id: z.string(),

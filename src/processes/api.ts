@@ -7,6 +7,7 @@ import type { Outbox } from '../bus/outbox.ts'
 import type { Codex } from '../codex/snapshot.ts'
 import type { Database } from '../database/database.ts'
 import { listEvents, readEvent } from '../dispatcher/events.ts'
+import { readTree } from '../dispatcher/tree.ts'
 import { why } from '../dispatcher/why.ts'
 import { listStopped } from '../executor/resume.ts'
 import { getRun, listRuns } from '../executor/runs.ts'
@@ -42,6 +43,7 @@ export function api({ database, bus, outbox, codex, organisation, parts }: ApiPa
     events: ({ disposition, ...query }) =>
       listEvents(database, defined({ ...query, disposition: disposition as Disposition | undefined })), // the route has checked it
     event: (id) => readEvent(database, id),
+    tree: (id) => readTree(database, id),
     async runs(query) {
       return page(await listRuns(database, more(query)), query.limit, ({ id }) => id)
     },

@@ -40,6 +40,7 @@ import { registryRefresher } from '../registry/registry-refresher.ts'
 import { scheduler } from '../scheduler/scheduler.ts'
 import { mcpTools } from '../tools/mcp/mcp-tools.ts'
 import { botLogins } from './connectors.ts'
+import { headroom } from './headroom.ts'
 import { housekeeping } from './housekeeping.ts'
 import type { Logger } from './logger.ts'
 import type { Role } from './roles.ts'
@@ -135,7 +136,19 @@ export function components(deps: ComponentsDeps): Components {
     artifacts,
     services: {
       dispatcher: [
-        drive(dispatcher({ database, outbox, codex, clock, log, tracer, echoes, botLogins: accounts })),
+        drive(
+          dispatcher({
+            database,
+            outbox,
+            codex,
+            clock,
+            log,
+            tracer,
+            echoes,
+            headroom: headroom({ organisation: settings.organisation, clock }),
+            botLogins: accounts,
+          }),
+        ),
         dispatcherSweeper({ database, outbox, clock, log }),
       ],
       scheduler: [scheduler({ database, outbox, codex, clock, log })],

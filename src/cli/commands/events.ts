@@ -1,6 +1,7 @@
 import { openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
-import type { EventRow } from '../../http/rows.ts'
+import type { EventRow, TreeRow } from '../../http/rows.ts'
+import { tree } from '../tree.ts'
 import type { Page } from '../../http/page.ts'
 import { paint, state, table, when } from '../print.ts'
 import { follow } from '../follow.ts'
@@ -16,8 +17,8 @@ interface Options {
 }
 
 export const eventsCommand: CommandModule = (program, context) => {
-  program
-    .command('events')
+  const events = program.command('events')
+  events
     .description('what arrived, and what became of it')
     .option('-n, --limit <count>', 'how many', '20')
     .option('--type <type>', 'one type, e.g. PR_OPENED')
@@ -31,6 +32,16 @@ export const eventsCommand: CommandModule = (program, context) => {
       const page = await client.get<Page<EventRow>>(`/api/v1/events${query(options)}`)
       show(page, () => human(page))
       if (stay) await follow(client, json)
+    })
+  events
+    .command('tree <id>')
+    .description('everything that followed from the same first cause: events, runs, depth and cost')
+    .addHelpText('after', '\nTakes the id of an event, run, action or reception, or GitHub’s delivery GUID.')
+    .action(async (id: string) => {
+      const { settings, show } = context()
+      await using client = await openClient(settings)
+      const found = await client.get<TreeRow>(`/api/v1/events/${encodeURIComponent(id)}/tree`)
+      show(found, () => tree(found))
     })
 }
 

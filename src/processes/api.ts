@@ -67,9 +67,7 @@ export function api({ database, bus, outbox, codex, organisation, parts }: ApiPa
       const { actionId } = await parts.approvals.deny(database, id, by)
       return getAction(database, actionId)
     },
-    async undo(id, by) {
-      return parts.undo.undo(database, id, by)
-    },
+    undo: (id, by) => parts.undo.undo(database, id, by),
     async undoMany({ run, agent, since }, by) {
       return { items: await parts.undo.undoMany(database, { run, agent, since }, by), next: null }
     },

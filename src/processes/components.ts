@@ -127,7 +127,6 @@ export function components(deps: ComponentsDeps): Components {
   const approvals = new Approvals({ desk, outbox, codex, clock, live: settings.live })
   const typeOf = (type: string) => desk.typeOf(type)?.type ?? null
   const drive = (consumer: Consumer): Service => driveConsumer(bus, consumer, log)
-  const accounts = settings.githubBotLogin ? [settings.githubBotLogin] : []
   return {
     desk,
     approvals,
@@ -135,22 +134,7 @@ export function components(deps: ComponentsDeps): Components {
     preview: new Preview({ db: database, desk, codex, targetOf, clock, log, live: settings.live }),
     artifacts,
     services: {
-      dispatcher: [
-        drive(
-          dispatcher({
-            database,
-            outbox,
-            codex,
-            clock,
-            log,
-            tracer,
-            echoes,
-            headroom: headroom({ organisation: settings.organisation, clock }),
-            botLogins: accounts,
-          }),
-        ),
-        dispatcherSweeper({ database, outbox, clock, log }),
-      ],
+      dispatcher: [drive(dispatching(deps, echoes)), dispatcherSweeper({ database, outbox, clock, log })],
       scheduler: [scheduler({ database, outbox, codex, clock, log })],
       registry: [registryRefresher({ database, clock, log })],
       executor: [drive(run), reservationSweeper({ database, clock, log })],
@@ -160,6 +144,17 @@ export function components(deps: ComponentsDeps): Components {
     runLimits: (agentId) => runLimitsOf(codex, agentId),
     modelsConfigured: () => describeModels(models, codex),
   }
+}
+
+function dispatching({ settings, ...deps }: ComponentsDeps, echoes: Echoes): Consumer {
+  const clock = systemClock
+  return dispatcher({
+    ...deps,
+    clock,
+    echoes,
+    headroom: headroom({ organisation: settings.organisation, clock }),
+    botLogins: settings.githubBotLogin ? [settings.githubBotLogin] : [],
+  })
 }
 
 /** Rules, recordings and vendors as one. With GUILD_RECORD every vendor's answer is kept for GUILD_REPLAY. */

@@ -53,6 +53,26 @@ describe.skipIf(db === null)('the ledger on a server, many connections at once',
     expect(stats.rows[0]?.deadlocks).toBe(0)
   })
 
+  it('lets many make the first row of a period at once', async () => {
+    if (!db) return
+    const expiresAt = new Date('2027-01-01T00:00:00Z')
+    for (let hour = 0; hour < 20; hour += 1) {
+      const at = new Date(Date.UTC(2026, 11, 1, hour))
+      const limits = [limit('organization', 'first', 'hour', null), limit('chapter', 'first', 'hour', null)]
+      const request = { attempt: 1, leaseEpoch: 1, owner: 'w', tokens: 1, costMicros: 0, limits, at, expiresAt }
+      const answers = await tenAtOnce(
+        Array.from(
+          { length: 10 },
+          (_, index) => () =>
+            db.transaction((tx) =>
+              postgresLedger.reserve(tx, { ...request, invocationId: `inv_first_${hour}`, stepSeq: index }),
+            ),
+        ),
+      )
+      expect(answers.map(({ kind }) => kind)).toEqual(answers.map(() => 'reserved'))
+    }
+  })
+
   it('starts exactly ten of fifty calls that race for a budget of ten', async () => {
     if (!db) return
     const limits = [limit('organization', 'race', 'hour', 1_000)]

@@ -86,6 +86,39 @@ describe('the built-in GitHub server', () => {
     })
   })
 
+  it('takes a commit for a member’s only where a branch of the repository holds it: forks share its hashes', async () => {
+    const [merged, head, forks] = ['a'.repeat(40), 'b'.repeat(40), 'c'.repeat(40)] as const
+    const file = { type: 'file', path: 'a.md', sha: 's', size: 2, encoding: 'base64', content: 'aGk=' }
+    const holding = (sha: string, heads: readonly object[], status: string) => ({
+      [`/repos/octo/shop/contents/a.md?ref=${sha}`]: file,
+      [`/repos/octo/shop/commits/${sha}/branches-where-head`]: heads,
+      [`/repos/octo/shop/compare/HEAD...${sha}`]: { status },
+    })
+    const unknown = { '/repos/octo/shop/contents/a.md?ref=dddd': file }
+    await using github = await start({
+      ...holding(merged, [], 'behind'),
+      ...holding(head, [{ name: 'topic' }], 'diverged'),
+      ...holding(forks, [], 'diverged'),
+      ...unknown,
+    })
+    const integrityAt = async (ref: string) => {
+      const { integrity, isError } = await github.call('get_file', { repo: 'octo/shop', path: 'a.md', ref })
+      expect(isError).toBe(false)
+      return integrity
+    }
+    expect(await integrityAt(merged)).toBe('member')
+    expect(await integrityAt(head)).toBe('member')
+    expect(await integrityAt(forks)).toBe('outsider')
+    expect(await integrityAt('dddd')).toBe('outsider')
+  })
+
+  it('reads no path that leaves the repository, however it is written', async () => {
+    await using github = await start({ '/repos/octo/other/contents/a': [] })
+    const path = '\n/../../../other/contents/a'
+    expect(await github.call('get_file', { repo: 'octo/shop', path })).toMatchObject({ isError: true })
+    expect(github.requests).toEqual([])
+  })
+
   it('reads files as text, folders as entries, and says what has no text', async () => {
     const content = (bytes: Buffer) => ({
       type: 'file',

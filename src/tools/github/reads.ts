@@ -26,7 +26,7 @@ const ref = z.string().min(1).max(250)
 const path = z
   .string()
   .max(1_000)
-  .regex(/^(?!\/)(?!(?:.*\/)?\.{1,2}(?:\/|$))/, 'a path inside the repository')
+  .regex(/^(?!\/)(?!(?:.*\/)?\.{1,2}(?:\/|$))/s, 'a path inside the repository')
 
 /** Every read the server offers; all `readOnlyHint`. */
 export const githubReads: readonly GithubRead[] = [
@@ -73,7 +73,7 @@ export const githubReads: readonly GithubRead[] = [
       const allowance = new Allowance()
       return {
         data: { commits: commits.map((commit) => compactCommit(commit, allowance)) },
-        integrity: integrityOfRefs([args.sha]),
+        integrity: await integrityOfRefs(api, args.repo, [args.sha], signal),
       }
     },
   ),
@@ -121,7 +121,7 @@ export const githubReads: readonly GithubRead[] = [
       const at = args.path.split('/').map(encodeURIComponent).join('/')
       const query = args.ref ? `?ref=${encodeURIComponent(args.ref)}` : ''
       const found = await api.get(`/repos/${args.repo}/contents/${at}${query}`, shapes.content, signal)
-      return { data: fileData(found, args.path), integrity: integrityOfRefs([args.ref]) }
+      return { data: fileData(found, args.path), integrity: await integrityOfRefs(api, args.repo, [args.ref], signal) }
     },
   ),
   define(
@@ -138,7 +138,7 @@ export const githubReads: readonly GithubRead[] = [
         commits: found.commits.map((commit) => compactCommit(commit, allowance)),
         files: found.files.map((file) => compactFile(file, allowance)),
       }
-      return { data, integrity: integrityOfRefs([args.base, args.head]) }
+      return { data, integrity: await integrityOfRefs(api, args.repo, [args.base, args.head], signal) }
     },
   ),
   define(
@@ -165,9 +165,34 @@ function define<Shape extends z.ZodObject>(
   return { name, description, input, read: (api, args, signal) => read(api, input.parse(args), signal) }
 }
 
-/** `owner:branch` is a fork's, `refs/pull/…` anybody's; what is on a branch or tag here was let in by a member. */
-function integrityOfRefs(refs: readonly (string | undefined)[]): Integrity {
-  return refs.some((one) => one?.includes(':') || /^(refs\/)?pull\//.test(one ?? '')) ? 'outsider' : 'member'
+type Refs = readonly (string | undefined)[]
+
+/**
+ * `owner:branch` is a fork's, `refs/pull/…` anybody's, and whatever is not a plain name may resolve to either; what is on a branch or
+ * tag here was let in by a member. A commit's hash says nothing: GitHub serves the commits of every fork through the repository they
+ * were forked from. It counts as let in only when a branch here holds it.
+ */
+async function integrityOfRefs(api: GithubApi, repo: string, refs: Refs, signal: AbortSignal): Promise<Integrity> {
+  const given = refs.filter((one) => one !== undefined)
+  if (given.some((one) => /[:~^\\]|\.\.|@\{|^@$/.test(one) || /^(?:refs\/)?pull\//i.test(one))) return 'outsider'
+  const hashes = given.filter((one) => /(?:^|-g)[0-9a-f]{4,64}$/i.test(one))
+  const held = await Promise.all(hashes.map((hash) => isHeld(api, repo, hash, signal)))
+  return held.every(Boolean) ? 'member' : 'outsider'
+}
+
+const reachable: ReadonlySet<string> = new Set(['identical', 'behind'])
+
+/** Is the commit the head of a branch of this repository, or part of its default branch? What cannot be found out is not. */
+async function isHeld(api: GithubApi, repo: string, hash: string, signal: AbortSignal): Promise<boolean> {
+  const at = `/repos/${repo}`
+  const commit = encodeURIComponent(hash)
+  const [heads, main] = await Promise.allSettled([
+    api.get(`${at}/commits/${commit}/branches-where-head`, z.array(z.unknown()), signal),
+    api.get(`${at}/compare/HEAD...${commit}?per_page=1`, z.object({ status: z.string() }), signal),
+  ])
+  signal.throwIfAborted()
+  if (heads.status === 'fulfilled' && heads.value.length > 0) return true
+  return main.status === 'fulfilled' && reachable.has(main.value.status)
 }
 
 const fileCharsMax = 60_000

@@ -5,7 +5,9 @@ import type { GithubAction } from './action.ts'
 import { type GithubClient, type GithubRequest, textAt } from './client.ts'
 import { issueNumber, repo, text } from './text.ts'
 
-const labels = z.array(text(50)).max(20).default([])
+/** It becomes a part of a path, where `.` would mean all labels and `..` the issue itself. */
+const label = text(50).refine((name) => name !== '.' && name !== '..', 'no label is called that')
+const labels = z.array(label).max(20).default([])
 const args = z
   .strictObject({ repo, number: issueNumber, add: labels, remove: labels })
   .refine((value) => value.add.length + value.remove.length > 0, 'name at least one label to add or to remove')

@@ -36,7 +36,7 @@ export interface DryRun {
   readonly target: string
   /** the exact call, its token redacted; null: no target is configured */
   readonly request: RenderedRequest | null
-  /** null: nothing to compare, or in shadow, where nothing is asked of the target */
+  /** null: nothing to compare; or refused or in shadow, where nothing is asked of the target */
   readonly before: JsonObject | null
   readonly after: JsonObject | null
 }
@@ -98,7 +98,9 @@ export class Preview {
       notAfter: clock.now(),
     }
     const target = targetOf(connector)
-    const seen = target && !verdict.shadow ? await this.#look(target, call, signal) : null
+    // What the agent may not even ask for is not read for whoever asks in its name: the token sees more than they do.
+    const looks = !verdict.shadow && (verdict.verdict === 'run' || verdict.verdict === 'ask')
+    const seen = target && looks ? await this.#look(target, call, signal) : null
     const { autonomy, rule, reason, shadow, holdMs } = verdict
     return {
       verdict: verdict.verdict,

@@ -163,14 +163,31 @@ export class Connection {
    * told to the model as ours, unfenced, while anybody may have written what a server says.
    */
   #why(error: unknown): string {
-    if (error instanceof SdkHttpError) return `it answered ${error.status ?? 'something'} over HTTP`
-    if (error instanceof ProtocolError) return `it answered with the error ${error.code}`
-    return (this.#link?.epitaph?.() ?? reasonOf(root(error))).slice(0, 300)
+    const first = root(error)
+    for (const one of [error, first]) {
+      if (one instanceof SdkHttpError) return `it answered ${one.status ?? 'something'} over HTTP`
+      if (one instanceof ProtocolError) return `it answered with the error ${one.code}`
+    }
+    const epitaph = this.#link?.epitaph?.()
+    if (epitaph !== undefined) return epitaph.slice(0, 300)
+    return quotes(first) ? 'its answer is not what the protocol says' : reasonOf(first).slice(0, 300)
   }
 }
 
 /** The SDK's own timer is never the one that fires: the largest Node takes. */
 const maxTimerMs = 2_147_483_647
+
+/** Errors about an answer quote it: a content type, a member's name, the text that is no JSON. */
+function quotes(error: unknown): boolean {
+  if (error instanceof SdkError) return quoting.has(error.code)
+  return error instanceof SyntaxError || (error instanceof Error && error.name.endsWith('ZodError'))
+}
+
+const quoting: ReadonlySet<string> = new Set([
+  SdkErrorCode.ClientHttpUnexpectedContent,
+  SdkErrorCode.InvalidResult,
+  SdkErrorCode.EraNegotiationFailed,
+])
 
 /** What began it: `fetch failed` says less than the socket's own words. */
 function root(error: unknown): unknown {

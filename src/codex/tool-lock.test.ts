@@ -61,6 +61,8 @@ describe('planLock', () => {
   it.each([
     ['longer than a person reads', { ...search, description: 'x'.repeat(70_000) }],
     ['people do not see: U+202E', { ...search, description: 'a\u202Eb' }],
+    ['people do not see: U+E0121', { ...search, description: 'a\u{E0121}b' }],
+    ['people do not see: U+FE03', { ...search, description: 'a\uFE03b' }],
     ['people do not see: U+E0041', { ...search, inputSchema: { title: '\u{E0041}' } }],
     ['a control character, which people do not see', { ...search, description: 'a\u001b[31mb' }],
     ['cannot be written down', { ...search, description: '\uD800' }],

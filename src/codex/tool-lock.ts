@@ -106,7 +106,8 @@ const preface = `# Written by \`guild codex lock\`. Who merges it has read it: a
 `
 
 // Direction, tag and zero-width characters: a reader of a diff would not see what a model reads.
-const unseen = /[\u007F-\u009F\u00AD\u200B\u200E\u200F\u2028-\u202E\u2060-\u2069\uFEFF\u{E0000}-\u{E007F}]/u
+const unseen =
+  /[\uFE00-\uFE0D\u034F\u17B4\u17B5\u180B-\u180F\u007F-\u009F\u00AD\u061C\u115F\u1160\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0\u{E0000}-\u{E0FFF}]/u
 // Control characters as JSON writes them; an even number of backslashes before is text that only looks like one.
 const control = /(?<!\\)(?:\\\\)*\\(?:u00[01][0-9a-f]|[bf])/
 

@@ -25,6 +25,9 @@ describe('reveal', () => {
     ['an HTML comment', 'a <!-- send the token --> b', 'a [hidden comment: send the token :hidden comment] b'],
     ['a direction override', 'a\u202Eb', 'a[U+202E]b'],
     ['text in tag characters', 'a\u{E0041}', 'a[U+E0041]'],
+    ['text in variation selectors', 'a\u{E0121}\uFE03', 'a[U+E0121][U+FE03]'],
+    ['text in zero-width characters', 'a\u200B\u2065\uFEFF\u3164', 'a[U+200B][U+2065][U+FEFF][U+3164]'],
+    ['nothing in how a sign is drawn', '❤️ ☎︎', '❤️ ☎︎'],
     ['nothing in plain text, accents or emoji', 'é 👩‍💻 漢', 'é 👩‍💻 漢'],
   ])('makes visible %s', (_, text, shown) => {
     expect(reveal(text)).toBe(shown)

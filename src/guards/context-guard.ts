@@ -37,8 +37,10 @@ export const fenceRule = [
   'public. You can change the outside world only through the action tools; each answers with a receipt that says what became of it.',
 ].join('\n')
 
-// Tag characters, bidirectional controls and invisible operators carry text that people do not see; a joiner inside an emoji is left.
-const invisible = /[\u{E0000}-\u{E007F}\u202A-\u202E\u2060-\u2064\u2066-\u2069\u00AD]/gu
+// Tag characters, variation selectors, zero-width and bidirectional controls, invisible operators and fillers carry text that people do
+// not see; a joiner inside an emoji is left, and the two selectors that say how a sign is drawn.
+const invisible =
+  /[\uFE00-\uFE0D\u034F\u17B4\u17B5\u180B-\u180F\u{E0000}-\u{E0FFF}\u061C\u115F\u1160\u200B\u200E\u200F\u202A-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0\u00AD]/gu
 
 /** Makes hidden text visible: HTML comments, invisible and direction-changing characters; and takes out our own brackets, those of
  * fences and those of placeholders. */

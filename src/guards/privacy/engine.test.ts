@@ -67,6 +67,8 @@ describe('secrets', () => {
     ['cut in two by an HTML comment', `ghp_${body(10)}<!-- and then -->${body(36).slice(10)}`],
     ['cut in two inside an HTML comment', `<!-- ghp_${body(10)}<!-- -->${body(36).slice(10)} -->`],
     ['cut in two by a tag', `ghp_${body(10)}<b></b>${body(36).slice(10)}`],
+    ['with selectors of variants inside', token.replaceAll(/(?!^)/g, '\u{E0121}\uFE03')],
+    ['with fillers inside', token.replaceAll(/(?!^)/g, '\u034F\u3164')],
     ['with invisible characters inside', token.replaceAll(/(?!^)/g, '\u200b')],
     ['in percent escapes', codes.map((code) => `%${code.toString(16)}`).join('')],
     ['in character references', codes.map((code) => `&#${code};`).join('')],

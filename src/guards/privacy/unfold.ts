@@ -10,7 +10,7 @@ export interface Unfolded {
 
 /** What any of the tokens below begins with: nearly all text is passed over here. */
 const opening =
-  /["'`] {0,2}\+|-->|[<%&\\\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\uFF01-\uFF5E\uDB40]|\uFE0F/g
+  /["'`] {0,2}\+|-->|[\uFE00-\uFE0F\u034F\u17B4\u17B5\u180B-\u180F<%&\\\u00AD\u061C\u115F\u1160\u200B-\u200F\u202A-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0\uFF01-\uFF5E\uDB40]/g
 const openedComment = /<!--(?:\s{0,8}-->)?/y
 const tokens: Readonly<Record<string, RegExp>> = {
   '<': /<!--|<\/?[a-z][a-z0-9]{0,9}(?: ?\/)?>/iy,
@@ -22,8 +22,8 @@ const tokens: Readonly<Record<string, RegExp>> = {
   "'": /' {0,2}\+ {0,2}["'`]/y,
   '`': /` {0,2}\+ {0,2}["'`]/y,
 }
-/** Two units for one invisible character (U+E0000 to U+E007F). */
-const tag = /\uDB40[\uDC00-\uDC7F]/y
+/** Two units for one invisible character: tags and selectors of variants (U+E0000 to U+E03FF). */
+const tag = /\uDB40[\uDC00-\uDFFF]/y
 
 /** The token at `at`; empty: none begins there. */
 function tokenAt(text: string, at: number): string {

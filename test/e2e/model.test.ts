@@ -13,7 +13,7 @@ import { until } from './until.ts'
 
 const tools = `  tools:
     allow: [{ name: github.get_pull_request }]
-    actions: [{ type: GITHUB_COMMENT, autonomy: 2 }]
+    actions: [{ type: GITHUB_COMMENT, autonomy: 2, within: thread }]
   model: { prefer: [PROVIDER/main], maxOutputTokensPerCall: 500 }
   limits: { maxWait: 4s }
 `
@@ -138,6 +138,7 @@ describe('trouble', () => {
       sandbox,
       { ...codexFor('anthropic', hanging), 'connectors/toolbox.yaml': toolbox },
       { ANTHROPIC_BASE_URL: fake.url },
+      true,
     )
     await send(guild.webhooks, pullRequestOpened(7))
     const run = await endOf(guild)
@@ -152,9 +153,14 @@ describe('trouble', () => {
   })
 })
 
-async function upWith(sandbox: Sandbox, files: Record<string, string>, env: Env): Promise<GuildProcess> {
+async function upWith(sandbox: Sandbox, files: Record<string, string>, env: Env, lock = false): Promise<GuildProcess> {
   const codex = await Repository.init('guild-codex-')
   await codex.commit(files)
+  if (lock) {
+    // As its owner would: look at what the server offers, and merge the file.
+    await guildJson(['codex', 'lock', '--codex', codex.folder], { env: { GUILD_HOME: await temporary('guild-lock-') } })
+    await codex.commit({})
+  }
   return GuildProcess.up({
     home: await temporary('guild-model-'),
     env: { ...liveEnv(sandbox), CODEX_URL: codex.folder, LOG_LEVEL: 'warn', ...env },

@@ -48,6 +48,7 @@ export function policyInput(
     grant: subject.grant,
     agent,
     chapter: subject.chapter === null ? null : (snapshot.chapters.get(subject.chapter) ?? null),
+    chapterMissing: subject.chapter === null || snapshot.chapters.has(subject.chapter) ? null : subject.chapter,
     policies: snapshot.policies,
     denials: snapshot.denials,
     facts: {

@@ -4,6 +4,7 @@ import type { CodexDocument, Documents } from './documents.ts'
 import type { AgentManifest, ConnectorFile } from './kinds.ts'
 import type { CompiledRoute } from './snapshot.ts'
 import { connectorOf, toolUses } from './tool-use.ts'
+import { own } from '../kernel/own.ts'
 
 /**
  * The lethal trifecta: whoever can (1) be told what to do by strangers, (2) read what is not public and (3) write where strangers look
@@ -84,7 +85,7 @@ function privateLegs(
   const { dataClasses } = value.spec.trust
   return toolUses(value).flatMap(({ tool, path }) => {
     const spec = connectors.get(connectorOf(tool))?.spec
-    const held = spec?.toolClasses[tool.slice(tool.indexOf('.') + 1)] ?? spec?.dataClass ?? 'internal'
+    const held = own(spec?.toolClasses, tool.slice(tool.indexOf('.') + 1)) ?? spec?.dataClass ?? 'internal'
     if (held === 'public' || !dataClasses.includes(held)) return []
     return [{ what: `${tool}, whose data is ${held}`, at: `${file}:${yaml.lineOf(path)}`, path }]
   })

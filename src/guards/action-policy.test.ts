@@ -16,6 +16,11 @@ describe('actionPolicy', () => {
     ['asks at autonomy 1', { grant: grant({ autonomy: 1 }) }, { verdict: 'ask', autonomy: 1 }],
     ['recommends at autonomy 0', { grant: grant({ autonomy: 0 }) }, { verdict: 'recommend', autonomy: 0 }],
     ['runs silently at autonomy 3', { grant: grant({ autonomy: 3 }) }, { verdict: 'run', autonomy: 3 }],
+    [
+      'asks when the chapter is not known any more',
+      { chapterMissing: 'gone' },
+      { verdict: 'ask', rule: 'chapter gone' },
+    ],
     ['takes the chapter’s lower ceiling', { chapter: chapterMax(1) }, { verdict: 'ask', rule: 'chapter payments' }],
     ['ignores a chapter’s higher ceiling', { chapter: chapterMax(3) }, { verdict: 'run', autonomy: 2 }],
     [

@@ -13,6 +13,8 @@ export interface ActionPolicyInput {
   readonly grant: ActionGrant | null
   readonly agent: CompiledAgent
   readonly chapter: ChapterFile | null
+  /** a chapter of the event that the Codex does not know any more: its ceilings and holds cannot be read */
+  readonly chapterMissing?: string | null
   readonly policies: readonly PolicyFile[]
   readonly denials: readonly CompiledDenial[]
   /** what conditions read: event, payload, metadata, agent, action, trust */
@@ -93,6 +95,10 @@ function leastAutonomy(granted: number, place: string, input: ActionPolicyInput)
     const { name } = input.chapter.metadata
     const autonomy = ceilingOf(input.chapter.spec, input.type, input.target)
     ceilings.push({ autonomy, rule: `chapter ${name}`, reason: `the chapter ${name} allows autonomy ${autonomy}` })
+  }
+  if (input.chapterMissing) {
+    const reason = `the Codex knows no chapter ${input.chapterMissing}: autonomy 1 at most`
+    ceilings.push({ autonomy: 1, rule: `chapter ${input.chapterMissing}`, reason })
   }
   for (const policy of input.policies) {
     const autonomy = ceilingOf(policy.spec, input.type, input.target)

@@ -41,6 +41,7 @@ describe('admitTool', () => {
     ['is a write where the lock says so, whatever its hint', {}, { class: 'write' }, {}, { kind: 'write' }],
     ['is a read where the connector says so', {}, { class: 'write' }, { search: 'read' }, { kind: 'read' }],
     ['is no read by the connector alone, unpinned', {}, null, { search: 'read' }, { kind: 'quarantined' }],
+    ['is no member that every object has', { name: 'acme.constructor', builtin: true }, null, {}, { kind: 'read' }],
     ['of this build needs no pin', { builtin: true }, null, {}, { kind: 'read' }],
     [
       'of this build is a write without the hint',

@@ -1,5 +1,6 @@
 import type { ConnectorFile, ToolPin } from '../codex/kinds.ts'
 import { definitionHash, definitionProblem, hintedClass, type ToolDefinition } from '../codex/tool-lock.ts'
+import { own } from '../kernel/own.ts'
 
 export interface QuarantinedTool {
   readonly tool: string
@@ -26,7 +27,7 @@ export function admitTool(
   pin: ToolPin | undefined,
   connector: ConnectorFile | undefined,
 ): ToolVerdict {
-  const declared = connector?.spec.toolAccess[tool.name.slice(tool.name.indexOf('.') + 1)]
+  const declared = own(connector?.spec.toolAccess, tool.name.slice(tool.name.indexOf('.') + 1))
   if (tool.builtin) return { kind: declared ?? hintedClass(tool) }
   const problem = definitionProblem(tool)
   if (problem !== null) {

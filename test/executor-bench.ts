@@ -99,10 +99,15 @@ export class Bench {
     }
   }
 
-  static async open(db: Database, setup: BenchSetup = {}): Promise<Bench> {
+  /** @param number of a run in a database that outlives this process; the second time the run is found, not made */
+  static async open(
+    db: Database,
+    setup: BenchSetup = {},
+    number?: { readonly is: number; readonly made: boolean },
+  ): Promise<Bench> {
     serial += 1
-    const bench = new Bench(db, setup, serial)
-    await bench.#insert()
+    const bench = new Bench(db, setup, number?.is ?? serial)
+    if (!number?.made) await bench.#insert()
     return bench
   }
 

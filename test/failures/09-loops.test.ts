@@ -1,3 +1,9 @@
+// Mutations, each tried by hand:
+// - src/executor/loops.ts, five equal calls allowed: "364 identical reads in one answer" makes a third model call.
+// - src/executor/loops.ts, without `alternates`: "A-B-A-B" goes on until another detector sees it, one call later.
+// - src/executor/loops.ts, without `onlyCounts`: "always-new-but-useless results" reads twenty times instead of five.
+// - src/executor/loops.ts, without `onlyReads`: "results that are new each time" makes all sixty model calls.
+// - src/executor/execute-tools.ts, without twins: "364 identical reads in one answer" reads a hundred times.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Database } from '../../src/database/database.ts'
 import { openTestDatabase } from '../database.ts'

@@ -3,9 +3,10 @@ import { mayPassTo } from '../guards/privacy/outbound.ts'
 import { toolClass } from '../guards/privacy/tool-class.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import { durationMs } from '../kernel/duration.ts'
-import { isGuildError, reasonOf } from '../kernel/errors.ts'
+import { isGuildError } from '../kernel/errors.ts'
 import { sha256 } from '../kernel/ids.ts'
 import type { LlmToolCall } from '../llm/llm.ts'
+import type { ToolResult } from '../tools/tools.ts'
 import type { CompiledAgent } from '../codex/snapshot.ts'
 import { awaitActions, awaitedSteps } from './await-actions.ts'
 import type { Halt } from './ending.ts'
@@ -118,9 +119,8 @@ async function readTool(run: Run, entry: PendingCall & { readonly allowed: Allow
       const why = `the result of ${step.name} is withheld: its author is ${integrity}, which this agent does not read`
       return withheld(run, step, why)
     }
-    // Some servers answer only with structure: it reaches the model as text, never as `{}`.
     const data = run.privacy.redactor.json((result.data ?? null) as JsonValue).value // parsed from JSON by the tools port
-    const said = result.text.trim() || (data === null ? '(empty)' : JSON.stringify(data))
+    const said = resultText({ ...result, data }, allowed.name)
     // Before the cut: half a secret is no shape any more, and still half a secret.
     const text = run.privacy.redactor.text(said).value
     const fenced = fence(`result of ${call.name}`, integrity, cutToTokens(text, resultTokensMax).text)
@@ -137,7 +137,7 @@ async function readTool(run: Run, entry: PendingCall & { readonly allowed: Allow
     return { ...step, response: storable(response), finished_at: journal.at }
   } catch (error) {
     run.signal.throwIfAborted()
-    const why = reasonOf(error)
+    const why = thrownText(error, allowed.name)
     const errorClass = isGuildError(error) ? `${error.code} ${allowed.name}` : classOf(why)
     const response = { ...plain(true, `error: ${why}`), errorClass }
     return { ...step, response: storable(response), error: why, finished_at: journal.at }
@@ -223,6 +223,19 @@ function plain(isError: boolean, text: string): ToolResponse {
 
 export function requestHash(name: string, args: unknown): string {
   return canonicalHash({ name, args: args ?? null })
+}
+
+/** Some servers answer only with structure, and some fail without a word: a model that reads `{}` takes it for a success. */
+function resultText({ text, data, isError }: Pick<ToolResult, 'text' | 'data' | 'isError'>, tool: string): string {
+  if (text.trim()) return text.trim()
+  const said = data === null ? '' : JSON.stringify(data)
+  if (!/^(?:|\{\}|\[\]|null|"")$/.test(said)) return said
+  return isError ? `${tool} failed and gave no reason` : '(empty)'
+}
+
+function thrownText(error: unknown, tool: string): string {
+  const said = error instanceof Error ? error.message : typeof error === 'string' ? error : ''
+  return said.trim() || `${tool} failed and gave no reason`
 }
 
 /** Errors that differ only in numbers, ids and tail are one error. */

@@ -43,8 +43,10 @@ export function spentBy(run: Run): Spent {
     step.kind === 'llm' && step.status !== 'INTENT' ? (read.modelUsage(step) ?? []) : [],
   )
   return {
-    modelCalls: steps.filter((s) => s.kind === 'llm' && s.status === 'DONE' && !free(read.modelRequest(s).provider))
-      .length,
+    // One that was lost with its worker may have been made, and paid.
+    modelCalls: steps.filter(
+      (s) => s.kind === 'llm' && (s.status === 'DONE' || s.status === 'LOST') && !free(read.modelRequest(s).provider),
+    ).length,
     toolCalls: steps.filter((s) => (s.kind === 'tool_read' || s.kind === 'action') && s.status === 'DONE').length,
     tokens: usage.reduce(
       (sum, u) => sum + u.inputNocache + u.inputCacheRead + u.inputCacheWrite + u.outputText + u.outputReasoning,

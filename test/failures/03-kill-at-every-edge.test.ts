@@ -1,3 +1,9 @@
+// Mutations, each tried by hand:
+// - src/executor/executor.ts, a run that is over is acknowledged without `restoreTranscript`: "before the transcript" finds none.
+// - src/executor/call-model.ts, without `chargeLost`: a run does not end with its books closed.
+// - src/executor/journal.sql, `load` without the model's finished steps: the run never ends, its journal refuses to write them again.
+// - src/actions/targets/github, a probe that finds nothing and comments without the mark of their thread: "before the transcript", when an
+//   effect was under way too, makes a second comment. With the mark alone the second one edits the first.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'

@@ -1,3 +1,7 @@
+// Mutations, each tried by hand in src/executor/execute-tools.ts:
+// - empty structure passed on as it is: "says so with an empty object" reads {} with all three wires.
+// - what was thrown passed on by String(): "throws an error without a message" reads Error, "throws no error at all" [object Object].
+// - an error without words called empty: "says so without a word" reads (empty).
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Database } from '../../src/database/database.ts'
 import { GuildError } from '../../src/kernel/errors.ts'

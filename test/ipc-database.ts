@@ -113,16 +113,16 @@ export function clientDatabase(): Database {
         const begin = (): void => {
           const end = (commit: boolean) =>
             process.send?.({ id: 0, ask: { kind: 'end', tx: id, commit } } satisfies Asked)
-          work({ query: queryIn(id) }).then(
-            (value) => {
-              outcome = { value }
+          const worked = async (): Promise<void> => {
+            try {
+              outcome = { value: await work({ query: queryIn(id) }) }
               end(true)
-            },
-            (reason: unknown) => {
+            } catch (reason) {
               outcome = { reason }
               end(false)
-            },
-          )
+            }
+          }
+          void worked()
         }
       }),
     listen: async (channel, onNotify) => {

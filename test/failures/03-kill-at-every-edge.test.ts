@@ -93,7 +93,7 @@ describe('kill -9 of an executor', { timeout: 300_000 }, () => {
       expect({
         edge: edge.name,
         ...run,
-        comments: comments.map((comment) => String(comment['body']).split('\n')[0]).sort(),
+        comments: comments.map((comment) => String(comment['body']).split('\n')[0] ?? '').toSorted(),
         // Of the calls only the one whose answer was not stored is made again, and then it is in the books twice.
         repeatedMost: asked - modelCalls <= lost && lost <= 1,
       }).toEqual({

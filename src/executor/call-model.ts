@@ -22,7 +22,7 @@ import { offerTools } from './offer-tools.ts'
 import { type Failed, failuresAt, noteSkipped, pick } from './pick-call.ts'
 import { type Call, type Refusal, reserveCall } from './reserve-call.ts'
 import { activeMs, free, type Run, waitMs } from './run-context.ts'
-import { guardEnding, learnJournal } from './run-guard.ts'
+import { guardEnding, learnJournal, namedAnew } from './run-guard.ts'
 import { inputTokensOf, limitsOf } from './run-limits.ts'
 import { aStep, type ModelRequest, type ModelResponse, read, type Step, storable } from './step.ts'
 import { agentFacts, contextFacts, type NextCall, systemText, transcript } from './transcript.ts'
@@ -149,6 +149,7 @@ async function prepare(
     inputBytes,
     reservation: null,
     code: null,
+    named: provider === 'rules' ? [] : [...namedAnew(run)],
   }
   const intent = aStep({
     seq,

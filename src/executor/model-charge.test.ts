@@ -17,6 +17,7 @@ const request: ModelRequest = {
   inputTokens: 900,
   price: null,
   code: null,
+  named: [],
 }
 const none: LlmUsage = {
   inputNocache: 0,

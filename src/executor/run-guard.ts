@@ -1,5 +1,6 @@
 import type { CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
 import { standardRedactor } from '../guards/privacy/redact.ts'
+import type { Named } from '../guards/privacy/placeholders.ts'
 import { privacyRules, RunPrivacy } from '../guards/privacy/run-privacy.ts'
 import { toolClass } from '../guards/privacy/tool-class.ts'
 import { type DataClass, mostConfidential } from '../kernel/data-class.ts'
@@ -62,14 +63,28 @@ export function guardEnding(error: unknown): Extract<Halt, { kind: 'end' }> {
   }
 }
 
-/** Placeholders for all that the run has read, numbered in the order of its journal: a resumed run numbers them alike. */
+/**
+ * Placeholders for all that the run has read. A resumed run first names again what its calls have told a provider, so that an answer
+ * means the same people to whoever carries it out.
+ */
 export function learnJournal(journal: Journal, { privacy, event }: Pick<Run, 'privacy' | 'event'>): void {
   if (!privacy.personal) return
+  privacy.recall(toldBefore(journal))
   privacy.learn('event', event.payload)
   for (const step of journal.done) {
     if (step.kind === 'context') privacy.learn(`${step.seq}`, read.context(step).text)
     if (step.kind === 'tool_read') privacy.learn(`${step.seq}`, read.tool(step).text)
   }
+}
+
+/** What the next call tells a provider for the first time, in the order of the placeholders. */
+export function namedAnew({ journal, privacy }: Pick<Run, 'journal' | 'privacy'>): readonly Named[] {
+  return privacy.personal ? privacy.named.slice(toldBefore(journal).length) : []
+}
+
+/** Of every attempt: also a call that failed was told. */
+function toldBefore(journal: Journal): readonly Named[] {
+  return journal.all.flatMap((step) => (step.kind === 'llm' ? read.modelRequest(step).named : []))
 }
 
 export function mayRead(agent: CompiledAgent, data: DataClass): boolean {

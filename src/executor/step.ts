@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { detectorClasses } from '../kernel/data-class.ts'
 import { integrities } from '../kernel/event.ts'
 import type { JsonValue } from '../kernel/json.ts'
 import { levelNames } from '../ledger/ledger.ts'
@@ -82,6 +83,8 @@ const modelRequest = z.object({
     .nullable(),
   /** catalogue code of a failed attempt */
   code: z.string().nullable(),
+  /** what the provider was told a placeholder for and had not been before, in the order of their numbers */
+  named: z.array(z.object({ kind: z.enum(detectorClasses), value: z.string() })).default([]),
 })
 export type ModelRequest = z.infer<typeof modelRequest>
 

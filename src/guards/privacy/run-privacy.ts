@@ -4,7 +4,7 @@ import { GuildError, isGuildError } from '../../kernel/errors.ts'
 import type { JsonValue } from '../../kernel/json.ts'
 import type { LlmMessage, LlmTool } from '../../llm/llm.ts'
 import type { Finding } from './finding.ts'
-import { Placeholders } from './placeholders.ts'
+import { type Named, Placeholders } from './placeholders.ts'
 import { mapStrings, type Redactor, replaced, secretMark } from './redact.ts'
 
 export interface PrivacyRules {
@@ -60,6 +60,19 @@ export class RunPrivacy {
       return text
     })
     this.#learned.add(key)
+  }
+
+  /** All that has a placeholder, in the order of their numbers. */
+  get named(): readonly Named[] {
+    return this.#placeholders.all
+  }
+
+  /**
+   * Names again what an earlier worker of this run has named, before anything is learned: what has been said to a model keeps its number,
+   * also where other words of the run were seen in another order.
+   */
+  recall(named: readonly Named[]): void {
+    for (const { kind, value } of named) this.#placeholders.of(kind, value)
   }
 
   /**

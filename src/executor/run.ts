@@ -87,6 +87,8 @@ async function converse(run: Run): Promise<Halt> {
     const last = turns.at(-1)
     if (last) {
       if (last.response.stop === 'refusal') return { kind: 'end', ending: refused(last.response.text) }
+      // It was asked for without tools: what it calls all the same is not done, also not by a worker that finds it here after a crash.
+      if (last.request.closing) return { kind: 'end', ending: endingOf(run, last) }
       if (last.results.includes(null)) {
         const suspended = await executeTools(run, last)
         if (suspended) return suspended

@@ -1,0 +1,36 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { Database } from '../database/database.ts'
+import { openTestDatabase } from '../../test/database.ts'
+import { Bench, MortalDatabase } from '../../test/executor-bench.ts'
+
+let db: Database
+beforeAll(async () => {
+  db = await openTestDatabase()
+})
+afterAll(() => db.close())
+
+const comment = { toolCalls: [{ id: 'c', name: 'GITHUB_COMMENT', args: {} }] }
+const setup = {
+  spec: { tools: { actions: [{ type: 'GITHUB_COMMENT', autonomy: 2, max: 5 }] }, limits: { maxSteps: 2 } },
+  // A model that calls tools also where it was offered none.
+  script: (_: unknown, call: number) => ({
+    ...comment,
+    text: 'Landed.',
+    toolCalls: [{ ...comment.toolCalls[0], id: `c${call}` }],
+  }),
+} as const
+
+it('does nothing that a closing answer asks for, also when its worker died right after it', async () => {
+  const whole = new MortalDatabase(db)
+  const calm = await Bench.open(db, setup)
+  await calm.finish(calm.deps(whole))
+  expect(await calm.row()).toMatchObject({ state: 'STOPPED', reason: 'MAX_STEPS', summary: 'Landed.' })
+  expect(await calm.actions()).toBe(1)
+
+  for (let trip = 1; trip <= whole.trips; trip += 1) {
+    const bench = await Bench.open(db, setup)
+    await bench.deliver(bench.deps(new MortalDatabase(db, trip))).catch(() => null)
+    await bench.finish()
+    expect([trip, await bench.actions()]).toEqual([trip, 1])
+  }
+}, 60_000)

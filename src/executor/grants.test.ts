@@ -52,6 +52,24 @@ describe('a run that stops at its budget', () => {
     expect((await verifyLedger(db)).problems).toEqual([])
   })
 
+  it('goes on with what it is granted while it runs: nobody waits until it has stopped', async () => {
+    const bench = await Bench.open(db, {
+      spec: { ...allow, limits: { tokensPerInvocation: 9_000, landingReserve: 4_000 } },
+      reads: {
+        'github.search': async () => {
+          await given(bench, { tokens: 20_000, key: 'early' })
+          return { text: 'found' }
+        },
+      },
+      script: (request, call) => {
+        if (request.tools.length === 0) return { text: 'Landed: half done.', usage: { inputNocache: 900 } }
+        return call === 1 ? { ...search, usage: { inputNocache: 6_000 } } : { text: 'All done.' }
+      },
+    })
+    await bench.finish()
+    expect(await bench.row()).toMatchObject({ state: 'COMPLETED', summary: 'All done.', granted_tokens: 20_000 })
+  })
+
   it('is not resumed by a grant when something else ended it, and no grant passes ten times a limit', async () => {
     const bench = await Bench.open(db, { script: () => ({ text: 'Done.' }) })
     await bench.finish()

@@ -68,7 +68,7 @@ WITH own AS (
     wait_ms double precision, failing_seq integer, failures integer
   )
   WHERE i.id = $1 AND i.lease_epoch = $2 AND i.state = 'RUNNING'
-  RETURNING i.id, i.cancel
+  RETURNING i.id, i.cancel, i.granted_tokens, i.granted_cost_micros
 ), written AS (
   INSERT INTO guild_core.run_steps
     (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at)
@@ -84,7 +84,9 @@ WITH own AS (
     WHERE run_steps.status = 'INTENT'
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM own)::integer AS own, (SELECT cancel FROM own) AS cancel, (SELECT count(*) FROM written)::integer AS written;
+SELECT (SELECT count(*) FROM own)::integer AS own, (SELECT cancel FROM own) AS cancel,
+  (SELECT granted_tokens FROM own) AS granted_tokens, (SELECT granted_cost_micros FROM own) AS granted_cost_micros,
+  (SELECT count(*) FROM written)::integer AS written;
 
 -- name: beat
 UPDATE guild_core.invocations SET lease_until = now() + $3::double precision * interval '1 millisecond'

@@ -52,6 +52,14 @@ export interface Entry {
   readonly row?: RowChange
 }
 
+type Granted = Pick<Invocation, 'granted_tokens' | 'granted_cost_micros'>
+
+interface Written extends Granted {
+  readonly own: number
+  readonly written: number
+  readonly cancel: string | null
+}
+
 /**
  * The journal of one run, as its owner holds it. Every write carries the epoch of the lease: zero rows mean that another worker has
  * taken over (or a person has cancelled), and reject with GUILD_LEASE_LOST, upon which the caller stops at once.
@@ -65,6 +73,7 @@ export class Journal {
   readonly #heldSteps: Step[] = []
   readonly #heldDecisions: Decision[] = []
   #cancelled: string | null
+  #granted: Granted
 
   constructor(
     db: Database,
@@ -78,6 +87,7 @@ export class Journal {
     this.#redactor = redactor
     this.invocation = invocation
     this.#cancelled = invocation.cancel
+    this.#granted = invocation
     this.#steps = new Map(steps.map((step) => [keyOf(step), step]))
   }
 
@@ -104,6 +114,10 @@ export class Journal {
   /** Set: the run is to end at its next edge, for this reason. As of the last write. */
   get cancelled(): string | null {
     return this.#cancelled
+  }
+  /** What people have given on top of the manifest's limits, also while it runs. As of the last write. */
+  get granted(): Granted {
+    return this.#granted
   }
   /** Now, as steps and decisions carry it. */
   get at(): string {
@@ -172,13 +186,14 @@ export class Journal {
 
   async #write(tx: Queryable, entry: Entry): Promise<void> {
     const steps = [...this.#heldSteps, ...(entry.steps ?? [])]
-    const { rows } = await tx.query<{ own: number; written: number; cancel: string | null }>(sql.write, [
+    const { rows } = await tx.query<Written>(sql.write, [
       ...this.#own,
       storableText(steps),
       storableText(entry.row ?? {}),
     ])
     if (rows[0]?.own !== 1) throw new GuildError('GUILD_LEASE_LOST', { id: this.invocation.id })
     this.#cancelled = rows[0].cancel
+    this.#granted = rows[0]
     if (rows[0].written !== steps.length) {
       const names = steps.map(({ seq, kind, name }) => `${seq} ${kind} ${name}`).join(', ')
       throw new GuildError('GUILD_INTERNAL', {

@@ -21,7 +21,7 @@ export function currentLimits({ deps, agent, chapter, journal }: Run): readonly 
 /** The manifest's, and what people have granted on top. */
 export function limitsOf({ agent, journal }: Run): RunLimits {
   const limits = runLimits(agent.manifest.spec.limits)
-  const { granted_tokens, granted_cost_micros } = journal.invocation
+  const { granted_tokens, granted_cost_micros } = journal.granted
   return { ...limits, tokens: limits.tokens + granted_tokens, costMicros: limits.costMicros + granted_cost_micros }
 }
 

@@ -179,6 +179,56 @@ it('overlap: cancel_old stops the older run at its next edge; the newer one take
   expect(line.llm.requests).toHaveLength(2)
 })
 
+it('overlap: cancel_old ends an older run that waits for its action, too, and not only when its wait is over', async () => {
+  const line = open({ max: 1, overlap: 'cancel_old' })
+  await line.dispatch([onTicket('PAY-1')])
+  line.waiting.splice(0)
+  await db.query(
+    text(`UPDATE guild_core.invocations SET state = 'WAITING_ACTION', waiting_since = now(), attempts = 1,
+      queued_at = now() - interval '1 minute', started_at = now(), not_before = now() + interval '24 hours'`),
+  )
+  await line.dispatch([onTicket('PAY-1')])
+  await line.settle()
+  expect((await line.runs()).map((run) => [run['state'], run['reason']])).toEqual([
+    ['STOPPED', 'CANCELLED'],
+    ['COMPLETED', null],
+  ])
+})
+
+it.each(['WAITING_RATE', 'RUNNING'])(
+  'a run that was %s and finds its place taken stands in line: the run that ends wakes it before all that came later',
+  async (state) => {
+    const gate = Promise.withResolvers<void>()
+    const line = open({ max: 1 }, async (_, call) => {
+      if (call === 1) await gate.promise
+      return { text: 'Done.' }
+    })
+    const [first] = await line.dispatch([onTicket('PAY-1')])
+    line.waiting.splice(0)
+    // Its provider is to be asked again, or its worker has died, while another has the place.
+    await db.query(
+      text(`UPDATE guild_core.invocations SET state = $1::text, queued_at = now() - interval '1 minute', started_at = now(), attempts = 1,
+        lease_owner = CASE $1::text WHEN 'RUNNING' THEN 'gone' END, lease_until = now() + interval '1 minute', running_since = now()`),
+      [state],
+    )
+    await line.dispatch([onTicket('PAY-1')])
+    await db.query(text(`UPDATE guild_core.invocations SET lease_until = now() - interval '1 s' WHERE id = $1`), [
+      String(first?.id),
+    ])
+    const running = line.deliver(agentTopic)
+    await expect.poll(() => line.llm.requests.length).toBe(1)
+    await line.dispatch([onTicket('PAY-1')])
+    line.waiting.push({ topic: agentTopic, message: { id: 'again', body: { invocation_id: String(first?.id) } } })
+    await line.deliver(agentTopic)
+    const sent = () =>
+      line.waiting.filter(({ topic }) => topic.startsWith(agentTopic)).map(({ message }) => message.body)
+    expect(sent()).toEqual([])
+    gate.resolve()
+    await running
+    expect(sent()).toEqual([{ invocation_id: first?.id }])
+  },
+)
+
 describe('a breaker', () => {
   it('makes new runs of an agent that keeps failing wait; then one at a time shows whether it is well again', async () => {
     let broken = true

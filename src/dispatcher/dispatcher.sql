@@ -102,7 +102,9 @@ WITH new_events AS (
   ) j
   WHERE i.id = j.run
 ), cancelled AS (
-  UPDATE guild_core.invocations i SET cancel = c.reason
+  -- One that waits has nothing to wait for any more: the sweeper sends it, and it ends.
+  UPDATE guild_core.invocations i
+  SET cancel = c.reason, not_before = NULL, state = CASE WHEN i.state LIKE 'WAITING%' THEN 'ADMITTED' ELSE i.state END
   FROM jsonb_to_recordset($5::jsonb) AS c (run text, event_id text, reason text)
   WHERE i.id = c.run AND i.finished_at IS NULL AND i.cancel IS NULL AND c.event_id IN (SELECT id FROM new_events)
 )

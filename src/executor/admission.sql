@@ -30,9 +30,10 @@ WHERE i.id = $1 AND i.finished_at IS NULL AND (i.lease_until IS NULL OR i.lease_
   AND (i.not_before IS NULL OR i.not_before <= now());
 
 -- name: hold
+-- Whatever it was before (a wait that is over, a worker that died), now it stands in line like the others, and is woken like them.
 -- $1 run · $2 behind whom · $3 why · $4 likely start, or null · $5 not before, or null
 UPDATE guild_core.invocations i
-SET held_at = coalesce(i.held_at, now()), held_by = $2, held_reason = $3, predicted_start = $4, not_before = $5
+SET state = CASE i.state WHEN 'QUEUED' THEN 'QUEUED' ELSE 'ADMITTED' END, held_at = coalesce(i.held_at, now()), held_by = $2, held_reason = $3, predicted_start = $4, not_before = $5
 WHERE i.id = $1 AND i.finished_at IS NULL AND (i.lease_until IS NULL OR i.lease_until <= now())
 RETURNING i.id;
 

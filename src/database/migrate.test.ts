@@ -72,6 +72,15 @@ function suite(name: string, open: () => Promise<MigratableDatabase>): void {
       expect(await schemaState(db, [one, two])).toEqual({ have: 2, need: 2 })
     })
 
+    it('counts a gap as missing: what stands above it may need it', async () => {
+      const between = { ...two, version: 2, file: '0002_between.sql' }
+      const above = { ...two, version: 3, file: '0003_m.sql' }
+      await db.transaction((tx) => tx.script('UPDATE guild_core.schema_migrations SET version = 3 WHERE version = 2'))
+      expect(await schemaState(db, [one, between, above])).toEqual({ have: 1, need: 3 })
+      await expect(requireSchema(db, [one, between, above])).rejects.toMatchObject({ code: 'GUILD_SCHEMA_BEHIND' })
+      await db.transaction((tx) => tx.script('UPDATE guild_core.schema_migrations SET version = 2 WHERE version = 3'))
+    })
+
     it('refuses a file that has changed since', async () => {
       const changed = { ...one, sha256: sha256('other') }
       await expect(migrate(db, [changed, two])).rejects.toMatchObject({

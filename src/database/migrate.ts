@@ -56,7 +56,10 @@ export async function schemaState(
 ): Promise<SchemaState> {
   const need = Math.max(0, ...migrations.map((migration) => migration.version))
   try {
-    const have = Math.max(0, ...(await applied(db)).keys())
+    const known = await applied(db)
+    // A gap counts: what stands above it may need what is missing.
+    const gap = migrations.findIndex(({ version }) => !known.has(version))
+    const have = gap === -1 ? Math.max(0, ...known.keys()) : (migrations[gap - 1]?.version ?? 0)
     return { have, need }
   } catch (error) {
     // 3F000 no such schema, 42P01 no such table: nothing was ever migrated here.

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Database } from '../database/database.ts'
 import { openTestDatabase } from '../../test/database.ts'
-import { Bench, MortalDatabase } from '../../test/executor-bench.ts'
+import { Bench, type BenchSetup, MortalDatabase } from '../../test/executor-bench.ts'
 
 let db: Database
 beforeAll(async () => {
@@ -9,16 +9,11 @@ beforeAll(async () => {
 })
 afterAll(() => db.close())
 
-const comment = { toolCalls: [{ id: 'c', name: 'GITHUB_COMMENT', args: {} }] }
-const setup = {
+const setup: BenchSetup = {
   spec: { tools: { actions: [{ type: 'GITHUB_COMMENT', autonomy: 2, max: 5 }] }, limits: { maxSteps: 2 } },
   // A model that calls tools also where it was offered none.
-  script: (_: unknown, call: number) => ({
-    ...comment,
-    text: 'Landed.',
-    toolCalls: [{ ...comment.toolCalls[0], id: `c${call}` }],
-  }),
-} as const
+  script: (_, call) => ({ text: 'Landed.', toolCalls: [{ id: `c${call}`, name: 'GITHUB_COMMENT', args: {} }] }),
+}
 
 it('does nothing that a closing answer asks for, also when its worker died right after it', async () => {
   const whole = new MortalDatabase(db)

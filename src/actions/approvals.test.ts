@@ -84,6 +84,16 @@ describe('approval', () => {
     })
   })
 
+  it('with an edit that holds a secret is refused', async () => {
+    const { id, argsHash } = await asked('raw words')
+    const token = `ghp_${'a1B2c3D4'.repeat(4)}`
+    const editedArgs = { repo: 'octo/shop', number, body: `use ${token}` }
+    const approving = bench.approvals.approve(db, id, { ...ada, argsHash, editedArgs })
+    await expect(approving).rejects.toMatchObject({ code: 'GUILD_ACTION_INVALID' })
+    await expect(approving).rejects.toThrow(/held a secret \(github-token\)/)
+    expect(await bench.get(id)).toMatchObject({ state: 'PROPOSED', args: { body: 'raw words' } })
+  })
+
   it('with an edit sends the edited words and keeps both versions on the record', async () => {
     const { id, argsHash, target } = await asked('raw words')
     const editedArgs = { repo: 'octo/shop', number, body: 'kind words' }

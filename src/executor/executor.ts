@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Consumer, Delivery, Nack } from '../bus/bus.ts'
+import { standardRedactor } from '../guards/privacy/redact.ts'
 import { isGuildError, reasonOf } from '../kernel/errors.ts'
 import { everyAgentTopic } from '../kernel/topics.ts'
 import type { ExecutorDeps } from './executor-deps.ts'
@@ -38,7 +39,9 @@ export function executor(deps: ExecutorDeps): Consumer {
     },
     async handle(batch, signal) {
       const nacks = await Promise.all(batch.map((delivery) => attempt(deps, leaseMs, delivery, signal)))
-      return nacks.filter((nack) => nack !== null)
+      const redactor = deps.redactor ?? standardRedactor
+      // The bus keeps the reason.
+      return nacks.flatMap((nack) => (nack ? [{ ...nack, reason: redactor.storedText(nack.reason) }] : []))
     },
   }
 }

@@ -40,9 +40,12 @@ export async function finish(
   journal: Journal,
   event: GuildEvent,
   agent: CompiledAgent | null,
-  ending: Ending,
+  given: Ending,
 ): Promise<boolean> {
   const { invocation } = journal
+  // It goes to a row, an audit entry, a dead letter and a file, and may quote an error of any kind.
+  const redactor = deps.redactor ?? standardRedactor
+  const ending = { ...given, detail: redactor.storedText(given.detail), summary: redactor.storedText(given.summary) }
   const summary = ending.summary.slice(0, summaryLengthMax).toWellFormed()
   const seq = Math.max(-1, ...journal.all.map((step) => step.seq)) + 1
   const transcriptRef = transcriptPath(deps, journal, agent)

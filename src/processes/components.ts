@@ -43,6 +43,7 @@ import { botLogins } from './connectors.ts'
 import { headroom } from './headroom.ts'
 import { housekeeping } from './housekeeping.ts'
 import type { Logger } from './logger.ts'
+import { processRedactor } from './own-secrets.ts'
 import type { Role } from './roles.ts'
 
 export interface ComponentsDeps {
@@ -87,7 +88,9 @@ export function components(deps: ComponentsDeps): Components {
   const clock = systemClock
   const variable = variableOf(deps.env)
   const targetOf = targets(deps, variable)
-  const desk = new Desk({ systems: [{ system: 'github', types: githubActionTypes }], outbox, live: settings.live })
+  const redactor = processRedactor({ settings, env: deps.env, variable, snapshot: codex.current() })
+  const systems = [{ system: 'github', types: githubActionTypes }]
+  const desk = new Desk({ systems, outbox, live: settings.live, redactor })
   const echoes = new Echoes({ outbox, clock, tracer, botLogins: (name) => botLogins(settings, codex.current(), name) })
   const artifacts = artifactsOf(settings)
   const models = modelDirectory({ settings, variable, replay: settings.replayFrom !== undefined })
@@ -97,6 +100,7 @@ export function components(deps: ComponentsDeps): Components {
     codex,
     targetOf,
     live: settings.live,
+    redactor,
     owner,
     clock,
     log,
@@ -118,13 +122,14 @@ export function components(deps: ComponentsDeps): Components {
     limitsFor: (_pinned, agent, chapter, of) =>
       budgetLimits(codex.current(), agent, chapter, settings.organisation, of),
     intake: desk,
+    redactor,
     clock,
     log,
     tracer,
     owner,
     random: Math.random,
   })
-  const approvals = new Approvals({ desk, outbox, codex, clock, live: settings.live })
+  const approvals = new Approvals({ desk, outbox, codex, clock, live: settings.live, redactor })
   const typeOf = (type: string) => desk.typeOf(type)?.type ?? null
   const drive = (consumer: Consumer): Service => driveConsumer(bus, consumer, log)
   return {

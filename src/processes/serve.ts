@@ -6,6 +6,7 @@ import { listen } from './listen.ts'
 import { logger } from './logger.ts'
 import { announce, withdraw } from './presence.ts'
 import { liveConnectors } from './connector-modes.ts'
+import { processRedactor } from './own-secrets.ts'
 import type { Role } from './roles.ts'
 import { sealSnapshot } from './sealed-codex.ts'
 import { isSealed } from './sealed-home.ts'
@@ -43,7 +44,7 @@ const drainMs = 15_000
 export async function serve(given: ServeOptions): Promise<void> {
   const options = await sealedOptions(given)
   const { settings, signal } = options
-  const log = logger(settings)
+  const log = logger(settings, processRedactor({ settings, env: options.env }))
   const stopping = new AbortController()
   await using guild = await Guild.open({ ...options, log })
   const port = await listen(guild.http, settings.host, settings.port)

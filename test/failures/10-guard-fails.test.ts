@@ -12,7 +12,15 @@ import { Bench } from '../executor-bench.ts'
 /*
  * gh-aw #31708: the detector failed, and what it should have looked at passed.
  * Mutations:
- * MUTATIONS
+ * - guards/privacy/engine.ts scanText: findings not checked → the model is asked; the proposal is not the guard's; the log line says it
+ * - guards/privacy/engine.ts scanText: no check for a list → the state is not FAILED with POLICY
+ * - guards/privacy/redact.ts find: engine not tried first → one that finds nothing lets the request, the action and the line out
+ * - guards/privacy/redact.ts storedText: the text instead of the stub → `error_message` of the audit entry is not the stub
+ * - guards/privacy/outbound.ts cleanArgs: `clean` on failure → the proposal is not denied by the guard
+ * - guards/privacy/run-privacy.ts patternFindings: a pattern that throws is passed over → the model is asked
+ * - executor/run-guard.ts guardRun: goes on with the raw event → the context tool is read
+ * - executor/call-model.ts prepare: `raw` sent instead of `request(raw)` → the model is asked (broken in the middle; patterns)
+ * - actions/judge.ts: `stricter` left out → the target is called once
  */
 
 let db: Database
@@ -22,16 +30,26 @@ beforeAll(async () => {
 afterAll(() => db.close())
 
 const words = 'the words of the issue'
-// A type cannot say what a poisoned engine answers.
-const answers = (answer: unknown): PrivacyEngine => ({ scan: () => answer as never })
+const sound = privacyEngine()
+/** Finds what it is tried with, as each is before it is used, and then answers like this. */
+function poisoned(answer: () => unknown): PrivacyEngine {
+  let tried = false
+  return {
+    scan(text, classes) {
+      if (tried) return answer() as never // no type can say what a poisoned engine answers
+      tried = true
+      return sound.scan(text, classes)
+    },
+  }
+}
+const answers = (answer: unknown) => poisoned(() => answer)
 const poisons: readonly [string, () => PrivacyEngine][] = [
   [
     'throws',
-    () => ({
-      scan: () => {
+    () =>
+      poisoned(() => {
         throw new Error(`cannot read “${words}”`)
-      },
-    }),
+      }),
   ],
   ['answers with nothing', () => answers(undefined)],
   ['answers with a promise', () => answers(Promise.resolve([]))],
@@ -41,7 +59,7 @@ const poisons: readonly [string, () => PrivacyEngine][] = [
     'answers with places that are no numbers',
     () => answers([{ start: Number.NaN, end: 4, class: 'secrets', kind: 'x' }]),
   ],
-  ['finds nothing, whatever is there', () => answers([])],
+  ['finds nothing, whatever is there', () => ({ scan: () => [] })],
 ]
 
 describe.each(poisons)('guard engine throws or returns garbage → fail closed: an engine that %s', (_, poison) => {
@@ -70,18 +88,18 @@ describe.each(poisons)('guard engine throws or returns garbage → fail closed: 
       actionId: null,
       reason: expect.stringContaining('privacy guard failed'),
     })
-    const sound = new ActionBench(db)
-    await sound.newRun()
-    const id = await sound.accepted()
+    const later = new ActionBench(db)
+    await later.newRun()
+    const id = await later.accepted()
     let calls = 0
-    const target = githubTarget('http://127.0.0.1:9', sound.clock)
+    const target = githubTarget('http://127.0.0.1:9', later.clock)
     target.execute = () => {
       calls += 1
       return Promise.reject(new Error('it was sent'))
     }
-    await sound.worker(target, { redactor: new Redactor(poison()) }).drain(id)
+    await later.worker(target, { redactor: new Redactor(poison()) }).drain(id)
     expect(calls).toBe(0)
-    expect(await sound.get(id)).toMatchObject({
+    expect(await later.get(id)).toMatchObject({
       state: 'DENIED',
       reason: expect.stringContaining('privacy guard failed'),
     })
@@ -110,7 +128,6 @@ describe.each(poisons)('guard engine throws or returns garbage → fail closed: 
 
 describe('guard engine throws or returns garbage → fail closed: in the middle of a run', () => {
   it('an engine that breaks after the event was read lets no request out', async () => {
-    const sound = privacyEngine()
     let broken = false
     const engine: PrivacyEngine = {
       scan: (text, classes) => {

@@ -16,9 +16,20 @@ import type { Fake, FakeScript } from '../wire/fake.ts'
 import { startOpenaiFake } from '../wire/openai.ts'
 
 /*
- * guild’s own name for a family of incidents: text in an issue's title or hidden comment that makes an agent tell keys.
+ * Text in an issue's title or hidden comment has made agents tell keys. The lint of such an agent is 16b.
  * Mutations:
- * MUTATIONS
+ * - executor/run-guard.ts guardRun: the event passed on as it came → a provider request holds both halves of the split key
+ * - executor/fetch-context.ts: cut first, cleaned after → a provider request holds the first half of the key at the cut
+ * - executor/call-model.ts prepare: `raw` sent instead of `request(raw)` → a provider request holds the key of the prompt
+ * - executor/call-model.ts withoutSecrets: `leaks` not kept → the first two actions are not DENIED by privacy#secrets
+ * - executor/execute-tools.ts barredRead: `leaks` not asked → `github.read_log` is read
+ * - executor/journal.ts #clean: steps as they are → the transcript holds what the model said
+ * - executor/finish.ts: the prompt as it is → the transcript holds its key
+ * - executor/finish.ts: the ending as it is → (second test) the dead letter in the outbox holds the key
+ * - audit/decisions.ts: `reason` as it is → the row CONTEXT_UNAVAILABLE holds the key of the error
+ * - processes/logger.ts cleanLine: the line as it is → the log holds three keys
+ * - guards/privacy/encoded.ts: nothing decoded → the action in base64 is not DENIED
+ * Second lines, each alone not noticed here: journal.ts `cleanRow`, audit.ts `error_message` (see audit.test.ts).
  */
 
 let db: Database
@@ -99,7 +110,8 @@ describe.each([
     // What was told to the model instead, and what became of what it told.
     const seen = JSON.stringify(fake.requests[2]?.body)
     for (const mark of ['github-token', 'gitlab-token', 'npm-token', 'anthropic-key', 'google-api-key']) {
-      expect(seen).toContain(`[secret: ${mark}]`)
+      // One of them is cut by the limit of its context item.
+      expect(seen).toContain(`[secret: ${mark}`)
     }
     const actions = await actionsOf(bench)
     expect(actions.map(({ state, rule }) => [state, rule])).toEqual([
@@ -117,6 +129,25 @@ describe.each([
   })
 })
 
+it('an error that quotes a secret and kills the run → not in its row, its audit entry, its dead letter or a log', async () => {
+  const lines: string[] = []
+  const script = () => {
+    throw new TypeError(`cannot read ${secrets.inError}`)
+  }
+  const bench = await Bench.open(db, { script })
+  const log = logger({ logLevel: 'debug' }, new Redactor(), { write: (line) => void lines.push(line) })
+  await bench.finish(bench.deps(db, { log }))
+  expect(await bench.row()).toMatchObject({
+    state: 'DEAD',
+    reason_detail: expect.stringContaining('[secret: anthropic-key]'),
+  })
+  expect(await bench.published('guild.audit.log')).toMatchObject([
+    { error_message: expect.stringContaining('[secret: ') },
+  ])
+  expect(await leakingRows(db)).toEqual([])
+  expect(leaksIn([...lines, ...bench.artifacts.values()].join(''))).toEqual([])
+})
+
 async function obedient(api: 'anthropic' | 'openai', fake: Fake, lines: string[]): Promise<Bench> {
   const noise = 'line of a log without anything in it\n'
   const bench = await Bench.open(db, {
@@ -126,7 +157,7 @@ async function obedient(api: 'anthropic' | 'openai', fake: Fake, lines: string[]
     },
     reads: {
       // The limit cuts this one in the middle of the secret.
-      'github.context': { text: `${'x'.repeat(370)} ${secrets.inContext} ${noise.repeat(40)}` },
+      'github.context': { text: `${'x'.repeat(378)} ${secrets.inContext} ${noise.repeat(40)}` },
       'github.failing': () => {
         throw new Error(`cannot fetch https://bot:${secrets.inError}@github.com/octo/shop`)
       },

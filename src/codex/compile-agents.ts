@@ -6,6 +6,7 @@ import { conditionAt, expressionAt } from './compile-routing.ts'
 import type { Condition, ConditionVariable, Expression } from './condition.ts'
 import type { CodexDocument, Documents } from './documents.ts'
 import { effectiveLimits, rangesOf } from './limit-range.ts'
+import { checkHandoff, handoffTool } from './handoff.ts'
 import { compileJsonSchema } from './json-schema.ts'
 import type { AgentManifest } from './kinds.ts'
 import { unknownName } from './nearest.ts'
@@ -46,6 +47,7 @@ export function compileAgents(
     checkModels(document, documents, report)
     checkContext(document, documents, files, report)
     checkActions(document, rules, report, options)
+    checkHandoff(document, documents.Agent, report)
     const agent: CompiledAgent = {
       id: value.metadata.name,
       ...bounded(document, documents),
@@ -178,7 +180,9 @@ function checkActions(
     return
   }
   const used = new Set(compiled.flatMap((rule) => rule.do.map(({ action }) => action)))
-  for (const action of [...used].filter((type) => !granted.has(type))) {
+  for (const action of [...used].filter(
+    (type) => !granted.has(type) && !(type === handoffTool && value.spec.handoff),
+  )) {
     report.warning(yaml, ['spec', 'rules'], `${file} asks for ${action}, which this manifest does not grant`)
   }
 }

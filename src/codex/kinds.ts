@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { dataClasses, detectorClasses } from '../kernel/data-class.ts'
 import { durationMs } from '../kernel/duration.ts'
 import { apiVersion, cel, duration, head, name, path, priority, semverRange, tokens, usd } from './kind-fields.ts'
+import { handoff } from './kind-handoff.ts'
 import { person } from './kind-person.ts'
 import { provider } from './kind-provider.ts'
 import { routing } from './kind-routing.ts'
@@ -274,6 +275,7 @@ export const agent = z.strictObject({
         halfOpenAfter: duration.default('60s'),
       })
       .default({ failureThreshold: 5, window: '10m', halfOpenAfter: '60s' }),
+    handoff: handoff.optional().describe('to whom it may pass a part of its work on'),
     retention: z
       .strictObject({ transcript: duration.default('30d'), journal: duration.default('30d') })
       .default({ transcript: '30d', journal: '30d' }),

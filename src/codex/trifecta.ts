@@ -36,7 +36,7 @@ export function trifectaOf(
 ): Trifecta {
   const connectors = new Map(documents.Connector.map(({ value }) => [value.metadata.name, value]))
   return {
-    untrusted: untrustedLegs(agent, connectors, routes),
+    untrusted: untrustedLegs(agent, documents, connectors, routes),
     private: privateLegs(agent, connectors),
     outside: outsideLegs(agent, documents),
   }
@@ -49,6 +49,7 @@ export function stands({ untrusted, private: read, outside }: Trifecta): boolean
 /** Rules cannot be talked into anything: an agent that never asks a model has no first leg. */
 function untrustedLegs(
   { file, yaml, value }: CodexDocument<AgentManifest>,
+  documents: Documents,
   connectors: ReadonlyMap<string, ConnectorFile>,
   routes: readonly CompiledRoute[],
 ): readonly Leg[] {
@@ -74,8 +75,15 @@ function untrustedLegs(
     if (integrity === 'member' || !shown(integrity)) return []
     return [{ what: `results of ${tool}`, at: `${file}:${yaml.lineOf(path)}`, path }]
   })
+  // Whoever hands work on may have read anything.
+  const handed = documents.Agent.flatMap(({ value: giver, ...from }): readonly Leg[] => {
+    const to = giver.spec.handoff?.to ?? []
+    if (!to.includes(name) && !to.includes(type)) return []
+    const at = `${from.file}:${from.yaml.lineOf(['spec', 'handoff', 'to'])}`
+    return [{ what: `what ${giver.metadata.name} hands on`, at, path: null }]
+  })
   // What an event carries is withheld below minIntegrity, whoever sent it.
-  return shown('outsider') ? [...events, ...tools] : tools
+  return shown('outsider') ? [...events, ...handed, ...tools] : tools
 }
 
 function privateLegs(

@@ -1,7 +1,7 @@
 import { nearest } from '../codex/nearest.ts'
 import { matchRoutes, type RouteMatch } from '../codex/route.ts'
 import type { CodexSnapshot } from '../codex/snapshot.ts'
-import type { Causal, Disposition, GuildEvent, Priority } from '../kernel/event.ts'
+import type { Causal, Disposition, GuildEvent, Handoff, Priority } from '../kernel/event.ts'
 import { hashId } from '../kernel/ids.ts'
 import { causalLimits } from './causal-limits.ts'
 import type { Echo } from './echo.ts'
@@ -94,6 +94,7 @@ function decideNew({ event, known, echo }: Arrival, snapshot: CodexSnapshot, bot
       `${event.source} sent something that has no event type; it is kept and wakes nobody`,
     )
   }
+  if (here.source === 'guild' && here.metadata.handoff) return handedOff(here, here.metadata.handoff, snapshot)
   const match = matchRoutes(snapshot, here, here.metadata.chapter)
   if (match.muted) {
     return ruling(here, 'MUTED', match.muted.reason, { rule: match.muted.rule, considered: match.considered })
@@ -101,6 +102,16 @@ function decideNew({ event, known, echo }: Arrival, snapshot: CodexSnapshot, bot
   if (match.agents.length === 0) return unrouted(here, match, snapshot)
   const wakings = match.agents.map((woken) => waking(here, woken, snapshot))
   return withWakings(ruling(here, 'ROUTED', '', { considered: match.considered }), wakings)
+}
+
+/** It names its agent: no rule is asked, but every limit is. */
+function handedOff(event: GuildEvent, { to, from }: Handoff, snapshot: CodexSnapshot): Ruling {
+  const agent = snapshot.agents.get(to)
+  const giver = snapshot.agents.get(from)
+  const rule = `${giver?.place.file ?? `agents of ${from}`}#handoff`
+  if (!agent)
+    return ruling(event, 'UNROUTED', `${from} handed work to ${to}, which is no longer in the Codex`, { rule })
+  return withWakings(ruling(event, 'ROUTED', ''), [waking(event, { agent, rule, priority: null }, snapshot)])
 }
 
 /** What becomes of an event whose agents were refused: the outcome that comes first here. */

@@ -74,14 +74,14 @@ WITH new_events AS (
 ), new_invocations AS (
   INSERT INTO guild_core.invocations
     (id, agent_id, agent_type, agent_version, chapter, event_id, trace_id, causal_root, causal_depth, parent_id, codex_commit,
-     snapshot_hash, rule, priority, state, queued_at, slot_key, slots_max, coalesced, latest_event_id)
+     snapshot_hash, rule, priority, state, queued_at, slot_key, slots_max, coalesced, latest_event_id, handoff)
   SELECT i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i.trace_id, i.causal_root, i.causal_depth,
     i.parent_id, i.codex_commit, i.snapshot_hash, i.rule, i.priority, 'QUEUED', i.queued_at, i.slot_key,
-    i.slots_max, i.coalesced, i.latest_event_id
+    i.slots_max, i.coalesced, i.latest_event_id, i.handoff
   FROM jsonb_to_recordset($3::jsonb) AS i (
     id text, agent_id text, agent_type text, agent_version text, chapter text, event_id text, trace_id text, causal_root text,
     causal_depth integer, parent_id text, codex_commit text, snapshot_hash text, rule text, priority text, queued_at timestamptz,
-    slot_key text, slots_max integer, coalesced integer, latest_event_id text
+    slot_key text, slots_max integer, coalesced integer, latest_event_id text, handoff jsonb
   )
   WHERE i.event_id IN (SELECT id FROM new_events)
   ON CONFLICT DO NOTHING

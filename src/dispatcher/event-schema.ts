@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { type GuildEvent, integrities, priorities } from '../kernel/event.ts'
+import { dataClasses } from '../kernel/data-class.ts'
+import { type GuildEvent, type Handoff, integrities, priorities } from '../kernel/event.ts'
 import type { JsonObject } from '../kernel/json.ts'
 
 const name = z.string().min(1).max(100)
@@ -11,6 +12,17 @@ const payload = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'an object',
 )
+
+/** As the row of the run that takes the work keeps it. */
+export const handoffSchema: z.ZodType<Handoff> = z.object({
+  to: name,
+  from: name,
+  depth: z.int().min(1).max(100),
+  autonomy: z.int().min(0).max(3),
+  confidentiality: z.enum(dataClasses),
+  tokens: z.int().min(0),
+  cost_micros: z.int().min(0),
+})
 
 /** What the dispatcher accepts from `guild.events.inbound`: the public message schema, bounded to what its tables hold. */
 export const eventSchema: z.ZodType<GuildEvent> = z.object({
@@ -37,12 +49,13 @@ export const eventSchema: z.ZodType<GuildEvent> = z.object({
       integrity: z.enum(integrities),
     }),
     correlation_id: text.nullable(),
-    origin: z.enum(['webhook', 'poll', 'reconcile', 'manual', 'schedule']),
+    origin: z.enum(['webhook', 'poll', 'reconcile', 'manual', 'schedule', 'handoff']),
     connector: name,
     chapter: name.nullable(),
     self: z.boolean(),
     marker: id.nullable(),
     causal: z.object({ root: id, depth: z.int().min(0).max(1_000), parent: id.nullable() }),
+    handoff: handoffSchema.optional(),
   }),
 })
 

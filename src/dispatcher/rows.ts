@@ -10,7 +10,7 @@ const consideredMax = 30
 
 export function eventRow(ruling: Ruling, snapshot: CodexSnapshot, at: string): JsonObject {
   const { event, disposition, rule, reason } = ruling
-  const { metadata } = event
+  const { handoff, ...metadata } = event.metadata
   return {
     id: event.id,
     type: event.type,
@@ -29,6 +29,7 @@ export function eventRow(ruling: Ruling, snapshot: CodexSnapshot, at: string): J
       subject: { ...metadata.subject },
       actor: { ...metadata.actor },
       causal: { ...metadata.causal },
+      ...(handoff && { handoff: { ...handoff } }),
     },
     occurred_at: metadata.occurred_at,
     received_at: metadata.received_at,
@@ -68,6 +69,7 @@ export function invocationRows(
   const { causal, trace_id } = event.metadata
   return woken(ruling).map((waking) => ({
     ...joined(waking.invocationId, ruling, batch),
+    handoff: event.metadata.handoff ? { ...event.metadata.handoff } : null,
     slot_key: waking.slot?.key ?? null,
     slots_max: waking.slot?.max ?? null,
     id: waking.invocationId,

@@ -11,6 +11,7 @@ const words: Readonly<Record<StepKind, { readonly request: readonly string[]; re
     llm: { request: ['steer', 'closing'], response: ['text'] },
     tool_read: { request: ['args'], response: ['text', 'errorClass'] },
     action: { request: ['args'], response: ['text', 'errorClass'] },
+    handoff: { request: ['args'], response: ['text', 'errorClass'] },
     finish: { request: [], response: ['detail'] },
   }
 

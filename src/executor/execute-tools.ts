@@ -8,6 +8,8 @@ import { sha256 } from '../kernel/ids.ts'
 import type { LlmToolCall } from '../llm/llm.ts'
 import type { ToolResult } from '../tools/tools.ts'
 import type { CompiledAgent } from '../codex/snapshot.ts'
+import { handoffTool } from '../codex/handoff.ts'
+import { type HandedOff, handOff } from './hand-off.ts'
 import { awaitActions, awaitedSteps } from './await-actions.ts'
 import type { Halt } from './ending.ts'
 import type { Journal } from './journal.ts'
@@ -53,6 +55,7 @@ export async function executeTools(run: Run, turn: Turn): Promise<Halt | null> {
   const reads: (PendingCall & { readonly allowed: AllowedRead })[] = []
   const twins: { readonly entry: PendingCall; readonly of: PendingCall & { readonly allowed: AllowedRead } }[] = []
   const proposals: ActionCall[] = []
+  const handoffs: PendingCall[] = []
   for (const [position, entry] of pending.entries()) {
     const { call } = entry
     const allowed = allow.find(({ name }) => toolName(name) === call.name)
@@ -61,6 +64,7 @@ export async function executeTools(run: Run, turn: Turn): Promise<Halt | null> {
     const twin = reads.find((other) => requestHash(other.call.name, other.call.args) === hash)
     if (position >= left) answered.push(refusal(run, entry, 'no tool calls are left in this run'))
     else if (grant) proposals.push({ ...entry, grant })
+    else if (call.name === handoffTool && agent.manifest.spec.handoff) handoffs.push(entry)
     else if (twin) twins.push({ entry, of: twin })
     else if (!allowed) answered.push(refusal(run, entry, `there is no tool ${call.name} in this run`))
     else if (
@@ -76,10 +80,26 @@ export async function executeTools(run: Run, turn: Turn): Promise<Halt | null> {
     const response = results.find((step) => step.seq === of.seq)?.response
     return response === undefined ? [] : [echoOf(run, entry, of.allowed.name, response)]
   })
-  const steps = [...answered, ...results, ...echoed]
-  if (proposals.length > 0) await publishActions(run, turn, proposals, steps)
+  const handed = await handOffAll(run, handoffs)
+  const steps = [...answered, ...results, ...echoed, ...handed.map(({ step }) => step)]
+  const events = handed.flatMap(({ event }) => event ?? [])
+  if (proposals.length + events.length > 0) await publishActions(run, turn, proposals, steps, events)
   else await journal.write({ steps, row: { tool_calls: steps.length } })
   return null
+}
+
+/** One after another: each leaves less for the next. */
+async function handOffAll(run: Run, calls: readonly PendingCall[]): Promise<readonly HandedOff[]> {
+  const handed: HandedOff[] = []
+  for (const call of calls)
+    handed.push(
+      await handOff(
+        run,
+        call,
+        handed.map(({ step }) => step),
+      ),
+    )
+  return handed
 }
 
 /** Every tool call of the run as the loop detectors see it. */

@@ -36,6 +36,10 @@ export const invocationRow = z.object({
   granted_cost_micros: z.number(),
   /** of `limits.concurrency`; null: no limit */
   slot_key: z.string().nullable(),
+  /** what the agent that handed the work on left to this run */
+  handoff: z
+    .object({ depth: z.number(), autonomy: z.number(), tokens: z.number(), cost_micros: z.number() })
+    .nullable(),
   /** set: it ends at its next edge, for this reason */
   cancel: z.string().nullable(),
   /** the agent was degraded by failures when this attempt began */

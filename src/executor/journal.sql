@@ -25,7 +25,7 @@ WHERE i.id = $1 AND i.state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE',
 RETURNING i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i.trace_id, i.causal_root, i.causal_depth,
   i.codex_commit, i.rule, i.priority, i.lease_epoch, i.attempts, i.failing_seq, i.failures, i.queued_at, i.active_ms, i.waited_ms,
   i.granted_tokens, i.granted_cost_micros,
-  i.slot_key, i.cancel, EXISTS (SELECT 1 FROM guild_core.agent_breakers b WHERE b.agent_id = i.agent_id) AS has_breaker;
+  i.slot_key, i.cancel, i.handoff, EXISTS (SELECT 1 FROM guild_core.agent_breakers b WHERE b.agent_id = i.agent_id) AS has_breaker;
 
 -- name: load
 -- After the claim, in a snapshot of its own: a step that the last owner wrote while we waited for the row must be seen.

@@ -1,5 +1,6 @@
 import { reasonOf } from '../kernel/errors.ts'
 import type { LlmTool } from '../llm/llm.ts'
+import { handoffOffer } from './hand-off.ts'
 import { parallel } from './parallel.ts'
 import type { Run } from './run-context.ts'
 import { toolName } from './tool-name.ts'
@@ -23,6 +24,8 @@ export async function offerTools(run: Run, reads: boolean, first: boolean): Prom
     if (described) tools.push({ name: type, ...described })
     else missing(type, 'no target knows this action')
   }
+  const handoff = handoffOffer(run)
+  if (handoff) tools.push(handoff)
   if (reads) {
     await parallel(allow, allow.length, async ({ name }) => {
       try {

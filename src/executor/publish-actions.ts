@@ -1,5 +1,8 @@
 import type { ActionGrant } from '../codex/kinds.ts'
+import type { BusMessage } from '../bus/bus.ts'
+import type { GuildEvent } from '../kernel/event.ts'
 import { hashId } from '../kernel/ids.ts'
+import { topics } from '../kernel/topics.ts'
 import { canonicalHash } from '../kernel/canonical.ts'
 import type { LlmToolCall } from '../llm/llm.ts'
 import type { ActionReceipt } from './action-intake.ts'
@@ -29,6 +32,7 @@ export async function publishActions(
   turn: Turn,
   calls: readonly ActionCall[],
   others: readonly Step[],
+  handoffs: readonly GuildEvent[] = [],
 ): Promise<void> {
   const { journal, deps } = run
   const integrity = integrityBefore(run, turn.step.seq)
@@ -48,7 +52,7 @@ export async function publishActions(
         actionKey: hashId('act', journal.invocation.id, turn.step.seq, index),
         type: grant.type,
         args: call.args,
-        grant: ask ? { ...grant, autonomy: Math.min(grant.autonomy, 1) } : grant,
+        grant: { ...grant, autonomy: Math.min(grant.autonomy, ask ? 1 : 3, journal.invocation.handoff?.autonomy ?? 3) },
         usedInRun: used.length,
         integrity,
         confidentiality,
@@ -60,9 +64,14 @@ export async function publishActions(
       })
       steps.push(actionStep(run, seq, call, grant.await, receipt))
     }
+    if (handoffs.length > 0) await deps.outbox.add(tx, topics.inbound, handoffs.map(inboundMessage))
     const actions = steps.filter((step) => read.tool(step).accepted).length
     return { steps: [...others, ...steps], row: { tool_calls: others.length + steps.length, actions } }
   })
+}
+
+function inboundMessage(event: GuildEvent): BusMessage {
+  return { id: event.id, priority: event.metadata.priority, body: event }
 }
 
 function origin({ journal, event, agent, snapshot, chapter }: Run) {

@@ -47,7 +47,7 @@ export function spentBy(run: Run): Spent {
     modelCalls: steps.filter(
       (s) => s.kind === 'llm' && (s.status === 'DONE' || s.status === 'LOST') && !free(read.modelRequest(s).provider),
     ).length,
-    toolCalls: steps.filter((s) => (s.kind === 'tool_read' || s.kind === 'action') && s.status === 'DONE').length,
+    toolCalls: steps.filter((s) => ['tool_read', 'action', 'handoff'].includes(s.kind) && s.status === 'DONE').length,
     tokens: usage.reduce(
       (sum, u) => sum + u.inputNocache + u.inputCacheRead + u.inputCacheWrite + u.outputText + u.outputReasoning,
       0,

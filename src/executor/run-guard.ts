@@ -101,7 +101,10 @@ export function confidentialityBefore({ journal, event, snapshot, agent }: Run, 
     return tool === undefined ? [] : [toolClass(snapshot.connectors, tool)]
   })
   // What may not be read was withheld, so it does not count.
-  return [eventClass(snapshot, event), ...seen].filter((one) => mayRead(agent, one)).reduce(mostConfidential, 'public')
+  const handed = event.metadata.handoff?.confidentiality ?? 'public'
+  return [eventClass(snapshot, event), handed, ...seen]
+    .filter((one) => mayRead(agent, one))
+    .reduce(mostConfidential, 'public')
 }
 
 function eventClass(snapshot: CodexSnapshot, event: GuildEvent): DataClass {

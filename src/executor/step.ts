@@ -21,7 +21,7 @@ export interface Step {
   readonly started_at: string
   readonly finished_at: string | null
 }
-export type StepKind = 'codex' | 'context' | 'llm' | 'tool_read' | 'action' | 'finish'
+export type StepKind = 'codex' | 'context' | 'llm' | 'tool_read' | 'action' | 'handoff' | 'finish'
 
 /** Fills what a step does not say. */
 export function aStep(
@@ -148,7 +148,7 @@ const rows = z.array(
   z.object({
     seq: z.number(),
     attempt: z.number(),
-    kind: z.enum(['codex', 'context', 'llm', 'tool_read', 'action', 'finish']),
+    kind: z.enum(['codex', 'context', 'llm', 'tool_read', 'action', 'handoff', 'finish']),
     name: z.string(),
     status: z.enum(['INTENT', 'DONE', 'FAILED', 'LOST']),
     request_hash: z.string().nullable(),

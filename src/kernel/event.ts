@@ -1,3 +1,4 @@
+import type { DataClass } from './data-class.ts'
 import type { JsonObject } from './json.ts'
 
 /** P0 … P4. `CRITICAL` jumps every queue; `NORMAL` is the default. */
@@ -31,6 +32,21 @@ export interface Causal {
   readonly parent: string | null
 }
 
+/** What an agent that hands work on leaves to the one that takes it: everything in it only narrows. */
+export interface Handoff {
+  /** agents: who takes it, and who gave it */
+  readonly to: string
+  readonly from: string
+  /** hand-offs in a row, this one included */
+  readonly depth: number
+  /** most that any of its actions may have */
+  readonly autonomy: number
+  /** the most confidential data the giver had read */
+  readonly confidentiality: DataClass
+  readonly tokens: number
+  readonly cost_micros: number
+}
+
 export interface EventMetadata {
   readonly schema_version: 1
   /** W3C trace id: 32 lower-case hex digits */
@@ -49,7 +65,7 @@ export interface EventMetadata {
   readonly subject: Subject
   readonly actor: Actor
   readonly correlation_id: string | null
-  readonly origin: 'webhook' | 'poll' | 'reconcile' | 'manual' | 'schedule'
+  readonly origin: 'webhook' | 'poll' | 'reconcile' | 'manual' | 'schedule' | 'handoff'
   /** Name of the connector in the Codex (default: the source's name) */
   readonly connector: string
   readonly chapter: string | null
@@ -58,6 +74,8 @@ export interface EventMetadata {
   /** `act_…` found in the payload's text as our marker; a claim until the dispatcher has confirmed it */
   readonly marker: string | null
   readonly causal: Causal
+  /** set on AGENT_HANDOFF, which the executor writes */
+  readonly handoff?: Handoff
 }
 
 /** The seed's message schema: what every source, however it arrives, becomes. */

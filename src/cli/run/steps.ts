@@ -60,7 +60,7 @@ const model = z.object({
 })
 const call = z.object({
   ...common,
-  kind: z.enum(['tool_read', 'action']),
+  kind: z.enum(['tool_read', 'action', 'handoff']),
   request: z.object({ args: z.unknown() }).nullable().catch(null),
   response: z
     .object({

@@ -12,7 +12,9 @@ export function whatItDid(run: RunDetail, { calls }: RunSteps, options: ShowOpti
   if (calls.length === 0)
     return run.finished_at === null ? 'Nothing yet.' : 'Nothing: no tool was used and nothing was written.'
   const known = new Map(run.proposed.map((action) => [action.id, action]))
-  return calls.map((step) => (step.kind === 'action' ? wrote(step, known, options) : readOf(step, options))).join('\n')
+  return calls
+    .map((step) => (step.kind === 'tool_read' ? readOf(step, options) : wrote(step, known, options)))
+    .join('\n')
 }
 
 function readOf(step: CallStep, options: ShowOptions): string {

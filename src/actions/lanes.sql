@@ -4,7 +4,7 @@ SELECT a.id, a.invocation_id, a.agent_id, a.event_id, a.trace_id, a.chapter, a.p
   a.args, a.args_hash, a.autonomy, a.integrity, a.confidentiality, a.receipt, a.state, a.reason, a.marker, a.attempts, a.probes, a.lease_epoch,
   a.lease_until, a.next_at, a.sent_at, a.expires_at, a.codex_commit, a.awaited, a.undo_of, a.requested_by, a.expected, a.before,
   (SELECT count(*)::integer FROM guild_core.actions u WHERE u.invocation_id = a.invocation_id AND u.type = a.type AND u.lane < a.lane
-     AND u.state <> 'DENIED') AS used_before,
+     AND u.state <> 'DENIED' AND u.undo_of IS NULL) AS used_before,
   (SELECT p.remote_id FROM guild_core.actions p WHERE p.connector = a.connector AND p.target = a.target AND p.type = a.type
      AND p.agent_id = a.agent_id AND p.state = 'SUCCEEDED' AND p.remote_id IS NOT NULL ORDER BY p.lane DESC LIMIT 1) AS previous_remote_id,
   (SELECT p.args_hash FROM guild_core.approvals p WHERE p.action_id = a.id AND p.state = 'APPROVED' ORDER BY p.decided_at DESC LIMIT 1)

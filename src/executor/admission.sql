@@ -58,7 +58,9 @@ RETURNING i.id, i.priority;
 -- After a run that failed: with the ones before it in the window, is it one too many? The same failures as the registry counts.
 -- $1 agent · $2 this run · $3 failures that are too many · $4 window in ms · $5 pause in ms
 INSERT INTO guild_core.agent_breakers (agent_id, failures, opened_at, retry_at, until)
-SELECT $1::text, $3::integer, now(), now() + $5::double precision * interval '1 ms', f.oldest + $4::double precision * interval '1 ms'
+SELECT $1::text, $3::integer, now(), now() + $5::double precision * interval '1 ms',
+  -- It is remembered as long as its failures count, and never shorter than it rests.
+  greatest(f.oldest + $4::double precision * interval '1 ms', now() + $5::double precision * interval '1 ms')
 FROM (
   SELECT count(*) AS runs, coalesce(min(r.finished_at), now()) AS oldest
   FROM (

@@ -16,7 +16,7 @@ FROM (
 ) AS p
 WHERE i.id = $1 AND i.state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE', 'WAITING_ACTION', 'WAITING_APPROVAL')
   AND (i.lease_until IS NULL OR i.lease_until <= now()) AND (i.not_before IS NULL OR i.not_before <= now())
-  -- Admission, late (0013_admission.sql): a breaker, then a slot. What was cancelled may always end.
+  -- Admission, late (0009_admission.sql): a breaker, then a slot. What was cancelled may always end.
   AND (i.cancel IS NOT NULL OR (
     (i.attempts > 0 OR NOT EXISTS (SELECT 1 FROM guild_core.agent_breakers b WHERE b.agent_id = i.agent_id)
       OR guild_core.breaker_lets(i.id, i.agent_id))

@@ -169,7 +169,7 @@ describe('a run by a model', () => {
     expect(texts[0]).toBe('error: there is no tool shell in this run')
     expect(texts[1]).toContain('gave no answer within 15000 ms')
     expect(texts[2]).toContain('is a write')
-    expect(texts[3]).toMatch(/\n\{\}\n/)
+    expect(texts[3]).toMatch(/\n\(empty\)\n/)
     expect(bench.reads.map(({ name }) => name)).toEqual(['github.search', 'github.empty'])
     expect(await bench.decisions()).toContainEqual(expect.stringMatching(/^TOOL_NOT_OFFERED: github\.write_file/))
   })

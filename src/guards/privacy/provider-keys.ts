@@ -2,7 +2,7 @@ import { type Detector, type Finding, matchesOf } from './finding.ts'
 
 interface Shape {
   readonly kind: string
-  /** one of these is in every text that can match: looked for first, because that costs next to nothing */
+  /** two characters at least; one of these is in every text that can match */
   readonly anchors: readonly string[]
   /** Bounded repetitions only. The least length is below the vendor's: a key that lost its end is still most of a key. */
   readonly pattern: RegExp
@@ -88,20 +88,45 @@ const shapes: readonly Shape[] = [
   },
 ]
 
-/** One pass for all of them: most texts hold none. */
-const literal = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
-const anyAnchor = new RegExp([...new Set(shapes.flatMap(({ anchors }) => anchors))].map(literal).join('|'))
+interface Anchor {
+  readonly text: string
+  readonly shape: Shape
+}
+
+/** Anchors by their first two characters: one pass over a text for all of them, with one look into a table for each place. */
+const byPair = new Map<number, Anchor[]>()
+const isPair = new Uint8Array(128 * 128)
+for (const shape of shapes) {
+  for (const text of shape.anchors) {
+    const pair = text.charCodeAt(0) * 128 + text.charCodeAt(1)
+    isPair[pair] = 1
+    byPair.set(pair, [...(byPair.get(pair) ?? []), { text, shape }])
+  }
+}
 
 export const providerKeys: Detector = {
   class: 'secrets',
   find(text) {
     const found: Finding[] = []
-    if (!anyAnchor.test(text)) return found
-    for (const { kind, anchors, pattern } of shapes) {
-      if (anchors.some((anchor) => text.includes(anchor))) {
-        found.push(...matchesOf(text, pattern, { class: 'secrets', kind }))
-      }
-    }
+    for (const { kind, pattern } of anchoredIn(text))
+      found.push(...matchesOf(text, pattern, { class: 'secrets', kind }))
     return found
   },
+}
+
+function anchoredIn(text: string): ReadonlySet<Shape> {
+  const anchored = new Set<Shape>()
+  let before = text.charCodeAt(0)
+  for (let at = 1; at < text.length; at += 1) {
+    const code = text.charCodeAt(at)
+    const pair = before * 128 + code
+    // Beyond ASCII the sum may hit a pair by chance; the comparison below decides.
+    if (isPair[pair] === 1) {
+      for (const anchor of byPair.get(pair) ?? []) {
+        if (text.startsWith(anchor.text, at - 1)) anchored.add(anchor.shape)
+      }
+    }
+    before = code
+  }
+  return anchored
 }

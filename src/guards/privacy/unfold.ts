@@ -8,24 +8,61 @@ export interface Unfolded {
   place(start: number, end: number): { readonly start: number; readonly end: number }
 }
 
-/** What any of the tokens below begins with: nearly all text is passed over here. */
-const opening =
-  /["'`] {0,2}\+|-->|[\uFE00-\uFE0F\u034F\u17B4\u17B5\u180B-\u180F<%&\\\u00AD\u061C\u115F\u1160\u200B-\u200F\u202A-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0\uFF01-\uFF5E\uDB40]/g
+/**
+ * Characters that people do not see, or that stand for others: joiners, fillers, selectors of variants, controls of direction, full-width
+ * letters, and the first half of tag characters.
+ */
+const odd = [
+  [0xad],
+  [0x34f],
+  [0x61c],
+  [0x115f, 0x1160],
+  [0x17b4, 0x17b5],
+  [0x180b, 0x180f],
+  [0x200b, 0x200f],
+  [0x202a, 0x202e],
+  [0x2060, 0x206f],
+  [0x3164],
+  [0xfe00, 0xfe0f],
+  [0xfeff],
+  [0xff01, 0xff5e],
+  [0xffa0],
+  [0xdb40],
+] as const
+/** 1: part of some token. A table, because a pattern with as many ranges takes ten times as long, and all text is looked at here. */
+const inToken = new Uint8Array(0x10000)
+for (const [first, last = first] of odd) inToken.fill(1, first, last + 1)
+for (const character of '<>+%&\\') inToken[character.charCodeAt(0)] = 1
+
 const openedComment = /<!--(?:\s{0,8}-->)?/y
 const tokens: Readonly<Record<string, RegExp>> = {
   '<': /<!--|<\/?[a-z][a-z0-9]{0,9}(?: ?\/)?>/iy,
-  '-': /-->/y,
   '%': /%[0-9a-f]{2}/iy,
   '&': /&#(?:\d{1,6}|x[0-9a-f]{1,5});|&amp;/iy,
   '\\': /\\u00[0-9a-f]{2}|\\x[0-9a-f]{2}/iy,
-  '"': /" {0,2}\+ {0,2}["'`]/y,
-  "'": /' {0,2}\+ {0,2}["'`]/y,
-  '`': /` {0,2}\+ {0,2}["'`]/y,
 }
+/** The end of one string and the beginning of the next, around the plus that glues them. */
+const closes = /["'`] {0,2}$/
+const opens = /\+ {0,2}["'`]/y
 /** Two units for one invisible character: tags and selectors of variants (U+E0000 to U+E03FF). */
 const tag = /\uDB40[\uDC00-\uDFFF]/y
 
-/** The token at `at`; empty: none begins there. */
+/** The token that has this character, and where it begins, not before `done`; empty: there is none. */
+function tokenAround(text: string, at: number, done: number): { readonly from: number; readonly token: string } {
+  const character = text[at]
+  if (character === '>') {
+    const from = at - 2
+    return { from, token: from >= done && text.startsWith('-->', from) ? '-->' : '' }
+  }
+  if (character !== '+') return { from: at, token: tokenAt(text, at) }
+  opens.lastIndex = at
+  const after = opens.exec(text)?.[0]
+  const before = after === undefined ? undefined : closes.exec(text.slice(Math.max(done, at - 3), at))?.[0]
+  if (after === undefined || before === undefined) return { from: at, token: '' }
+  return { from: at - before.length, token: before + after }
+}
+
+/** The token that begins at `at`; empty: none does. */
 function tokenAt(text: string, at: number): string {
   const character = text[at] ?? ''
   const code = character.charCodeAt(0)
@@ -74,10 +111,9 @@ export function unfold(text: string, comments: 'dropped' | 'opened' = 'dropped')
     length += part.length
   }
   let commentEnd = 0 // found once and kept: many beginnings of a comment that never ends cost one search
-  opening.lastIndex = 0
-  for (let match = opening.exec(text); match; match = opening.exec(text)) {
-    const from = match.index
-    const token = tokenAt(text, from)
+  for (let at = 0; at < text.length; at += 1) {
+    if (inToken[text.charCodeAt(at)] !== 1) continue
+    const { from, token } = tokenAround(text, at, done)
     if (token === '') continue
     let end = from + token.length
     if (comments === 'opened' && token === '<!--') {
@@ -92,7 +128,7 @@ export function unfold(text: string, comments: 'dropped' | 'opened' = 'dropped')
     keep(text.slice(done, from), done, from - done)
     keep(resolved(token), from, end - from)
     done = end
-    opening.lastIndex = end
+    at = Math.max(at, end - 1)
   }
   if (segments.length === 0 && done === 0) return null
   keep(text.slice(done), done, text.length - done)

@@ -205,6 +205,17 @@ describe('the API', () => {
     expect((await call('/api/v1/actions/undo', { method: 'POST', key: operator, body: {} })).status).toBe(400)
   })
 
+  it('cancels a run for an operator, and says that one that is over is over', async () => {
+    const [viewer, operator] = [await keyOf('viewer'), await keyOf('operator')]
+    const { items } = (await (await call('/api/v1/invocations?state=COMPLETED')).json()) as { items: { id: string }[] }
+    const path = `/api/v1/invocations/${items[0]?.id}/cancel`
+    expect((await call(path, { method: 'POST', key: viewer, body: {} })).status).toBe(403)
+    const refused = await call(path, { method: 'POST', key: operator, body: { note: 'too late' } })
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([409, 'GUILD_RUN_OVER'])
+    const none = await call('/api/v1/invocations/inv_none/cancel', { method: 'POST', key: operator, body: {} })
+    expect(none.status).toBe(404)
+  })
+
   it('signs a browser in once with its link, and lets no other site write with the session', async () => {
     const first = await call(
       new URL(rehearsal.serving.signInUrl).pathname + new URL(rehearsal.serving.signInUrl).search,

@@ -172,7 +172,11 @@ async function answer(run: Run, call: Call): Promise<Called> {
   const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(remainingMs)))
   const noted = new UsageNotes(run, call)
   let result: LlmAnswer
-  if (call.meant.reservation !== null) await run.checkLease()
+  if (call.meant.reservation !== null) {
+    await run.checkLease()
+    // The write of the intent brought the news.
+    if (journal.cancelled !== null) return withdraw(run, call)
+  }
   try {
     const signal = AbortSignal.any([run.signal, deadline])
     result = await deps.llm.call(call.request, { signal, onUsage: (usage) => noted.add(usage) })
@@ -206,6 +210,18 @@ async function answer(run: Run, call: Call): Promise<Called> {
       return { steps: [done], row: paid.row }
     })
   }
+  return { kind: 'called' }
+}
+
+/** Cancelled between the reservation and the call: nobody is asked, and what was reserved goes back. */
+async function withdraw({ deps, journal }: Run, { intent, meant }: Call): Promise<Called> {
+  const error = 'the run was cancelled before the call was made'
+  await journal.transact(async (tx) => {
+    if (meant.reservation !== null) await deps.ledger.release(tx, meant.reservation)
+    const request = storable({ ...meant, code: 'CANCELLED' })
+    return { steps: [{ ...intent, status: 'FAILED', request, error, finished_at: journal.at }] }
+  })
+  await deps.health.leave(meant.provider)
   return { kind: 'called' }
 }
 

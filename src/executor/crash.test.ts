@@ -213,8 +213,28 @@ describe('poison', () => {
       attempts: 3,
       reason_detail: '3 attempts ended at step 1: a bug',
     })
-    expect(await bench.published(topics.dead)).toMatchObject([{ group: 'executor', id: bench.id, attempts: 3 }])
+    expect(await bench.published(topics.dead)).toMatchObject([
+      { group: 'executor', id: bench.id, attempts: 3, body: { journal: `/api/v1/invocations/${bench.id}` } },
+    ])
     expect(await bench.deliver()).toBeNull()
+  })
+
+  it('is no worker that only stops, however often: deploys kill no run', async () => {
+    const bench = await Bench.open(db, {
+      script: async (_, call, { signal }) => {
+        if (call > 4) return { text: 'ok' }
+        stop.abort(new Error('draining'))
+        signal.throwIfAborted()
+        return {}
+      },
+    })
+    let stop = new AbortController()
+    for (let deploy = 1; deploy <= 4; deploy += 1) {
+      stop = new AbortController()
+      expect(await bench.deliver(bench.deps(), stop.signal)).toMatchObject({ reason: 'the worker stops' })
+    }
+    expect(await bench.deliver()).toBeNull()
+    expect(await bench.row()).toMatchObject({ state: 'COMPLETED', attempts: 5, failures: 0 })
   })
 
   it('that kills its worker three times is not run a fourth time', async () => {

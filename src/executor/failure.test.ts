@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openTestDatabase } from '../../test/database.ts'
-import { Bench, rule } from '../../test/executor-bench.ts'
+import { Bench, rule, statement } from '../../test/executor-bench.ts'
 import type { Database } from '../database/database.ts'
 import { type ErrorCode, GuildError } from '../kernel/errors.ts'
 import { policy } from '../codex/kinds.ts'
@@ -47,6 +47,20 @@ describe('a provider that fails', () => {
       script: failing('GUILD_LLM_OVERLOADED', 'rate limit'),
     })
     expect(await bench.deliver()).toBeNull()
+    expect(await bench.row()).toMatchObject({ state: 'FAILED', reason: 'PROVIDER' })
+  })
+
+  it('is not waited for longer than that in all waits together, whatever was waited for', async () => {
+    const bench = await Bench.open(db, {
+      spec: { limits: { maxWait: '10s' } },
+      script: failing('GUILD_LLM_UNAVAILABLE', 'ECONNREFUSED'),
+    })
+    expect(await bench.deliver()).not.toBeNull()
+    const text = `UPDATE guild_core.invocations SET state = 'WAITING_ACTION', waiting_since = now() - interval '11 s' WHERE id = $1`
+    await db.query(statement('waited', text), [bench.id])
+    await bench.lapse()
+    expect(await bench.deliver()).toBeNull()
+    expect(bench.llm.requests).toHaveLength(2)
     expect(await bench.row()).toMatchObject({ state: 'FAILED', reason: 'PROVIDER' })
   })
 

@@ -12,6 +12,7 @@ import { agentTopic, topics } from '../kernel/topics.ts'
 import { releaseAdmission } from './admission.ts'
 import type { ExecutorDeps } from './executor-deps.ts'
 import type { Ending } from './ending.ts'
+import { forgetJournal } from './forget-journal.ts'
 import type { Journal } from './journal.ts'
 import { runSpans } from './run-spans.ts'
 import { guardRun, learnJournal } from './run-guard.ts'
@@ -50,6 +51,8 @@ export async function finish(
   const seq = Math.max(-1, ...journal.all.map((step) => step.seq)) + 1
   const transcriptRef = transcriptPath(deps, journal, agent)
   const { state, reason, detail, output } = ending
+  const { journal: keep = '30d' } = retentionOf(deps, journal, agent) ?? {}
+  const forgotten = transcriptRef === null
   journal.note({
     stage: 'run',
     outcome: state,
@@ -58,6 +61,7 @@ export async function finish(
   })
   await journal.transact(async (tx) => {
     await deps.outbox.add(tx, topics.audit, [auditMessage(auditEntry(journal, { ...ending, summary }, transcriptRef))])
+    if (forgotten) await forgetJournal(tx, invocation.id)
     await releaseAdmission(tx, deps, journal, agent, state)
     if (state === 'DEAD') await deps.outbox.add(tx, topics.dead, [deadMessage(journal, detail)])
     const at = journal.at
@@ -73,7 +77,15 @@ export async function finish(
           response: { reason, detail },
         }),
       ],
-      row: { state, reason, detail, summary, output, transcript_ref: transcriptRef },
+      row: {
+        state,
+        reason,
+        detail,
+        summary,
+        output,
+        transcript_ref: transcriptRef,
+        ...(forgotten ? { forgotten } : { journal_ms: durationMs(keep) }),
+      },
     }
   })
   if (deps.tracer?.on) deps.tracer.record(runSpans(journal, event, ending, deps.tracer.since))
@@ -104,14 +116,22 @@ export function templateSummary(journal: Journal, why: string): string {
   ].join('\n')
 }
 
+/** A run whose Codex cannot be read, or that died over and over, ends without its manifest: then today's says what may be kept. */
+function retentionOf(
+  { codex }: Pick<FinishDeps, 'codex'>,
+  { invocation }: Pick<Journal, 'invocation'>,
+  agent: CompiledAgent | null,
+) {
+  return (agent ?? codex.current().agents.get(invocation.agent_id))?.manifest.spec.retention
+}
+
 /** @returns null: kept nowhere, by the manifest */
 function transcriptPath(
   { codex }: Pick<FinishDeps, 'codex'>,
   { invocation }: Journal,
   agent: CompiledAgent | null,
 ): string | null {
-  // A run whose Codex cannot be read, or that died over and over, ends without its manifest: then today's says what may be kept.
-  const { retention } = (agent ?? codex.current().agents.get(invocation.agent_id))?.manifest.spec ?? {}
+  const retention = retentionOf({ codex }, { invocation }, agent)
   if (retention && durationMs(retention.transcript) === 0) return null
   return `logs/${invocation.queued_at.toISOString().slice(0, 10)}/${invocation.id}.json`
 }
@@ -233,7 +253,7 @@ function deadMessage(journal: Journal, reason: string) {
     id,
     reason,
     attempts,
-    body: { invocation_id: id, event_id },
+    body: { invocation_id: id, event_id, journal: `/api/v1/invocations/${id}` },
   }
   return { id: hashId('msg', 'dead', id), body }
 }

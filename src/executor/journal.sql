@@ -61,11 +61,12 @@ WITH own AS (
       waiting_since = CASE WHEN c.state LIKE 'WAITING%' THEN now() END,
       failing_seq = CASE WHEN c.failures IS NULL THEN i.failing_seq ELSE c.failing_seq END,
       failures = coalesce(c.failures, i.failures),
+      journal_until = now() + c.journal_ms * interval '1 millisecond', journal_forgotten = coalesce(c.forgotten, i.journal_forgotten),
       finished_at = CASE WHEN c.state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD') THEN now() END
   FROM jsonb_to_record($4::jsonb) AS c (
     model_calls integer, tool_calls integer, input_tokens bigint, output_tokens bigint, cost_micros bigint, actions integer,
     provider text, model text, state text, reason text, detail text, summary text, output jsonb, transcript_ref text,
-    wait_ms double precision, failing_seq integer, failures integer
+    wait_ms double precision, failing_seq integer, failures integer, journal_ms double precision, forgotten boolean
   )
   WHERE i.id = $1 AND i.lease_epoch = $2 AND i.state = 'RUNNING'
   RETURNING i.id, i.cancel, i.granted_tokens, i.granted_cost_micros

@@ -45,6 +45,10 @@ export interface RowChange {
   /** attempts in a row that ended with this step unfinished */
   readonly failing_seq?: number
   readonly failures?: number
+  /** how long the words of the journal are kept from now on; nothing: they are not kept for a time that ends */
+  readonly journal_ms?: number
+  /** they are gone already */
+  readonly forgotten?: boolean
 }
 
 export interface Entry {

@@ -1,5 +1,5 @@
 -- name: look
-SELECT id, agent_id, chapter, event_id, trace_id, causal_root, priority, state, reason, codex_commit, finished_at
+SELECT id, agent_id, chapter, event_id, trace_id, causal_root, priority, state, reason, codex_commit, finished_at, journal_forgotten
 FROM guild_core.invocations WHERE id = $1;
 
 -- name: resume
@@ -22,5 +22,5 @@ SELECT i.id, i.agent_id, i.chapter, i.event_id, i.causal_root, i.priority, i.rea
   i.output_tokens, i.cost_micros, e.type AS event_type, e.subject_id
 FROM guild_core.invocations i JOIN guild_core.events e ON e.id = i.event_id
 WHERE i.state = 'STOPPED' AND i.reason IN ('BUDGET_RUN', 'BUDGET_AGENT', 'BUDGET_CHAPTER', 'BUDGET_ORG', 'CAUSAL_DEPTH')
-  AND i.finished_at > now() - interval '7 days'
+  AND NOT i.journal_forgotten AND i.finished_at > now() - interval '7 days'
 ORDER BY i.finished_at DESC LIMIT $1;

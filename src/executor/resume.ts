@@ -28,6 +28,7 @@ export interface GrantedRun {
   readonly reason: EndReason | null
   readonly codex_commit: string
   readonly finished_at: Date | null
+  readonly journal_forgotten: boolean
   /** the level that stopped it; null: it has not stopped */
   readonly stoppedBy: BudgetLimit['entityType'] | null
 }
@@ -44,6 +45,10 @@ export async function runForGrant(tx: Queryable, id: string): Promise<GrantedRun
   const over = run.state === 'COMPLETED' || run.state === 'STOPPED' || run.state === 'FAILED' || run.state === 'DEAD'
   if (over && level === null) {
     const why = `the run is ${run.state}${run.reason ? ` (${run.reason})` : ''}, and not for want of a budget`
+    throw new GuildError('GUILD_GRANT_REFUSED', { why })
+  }
+  if (run.journal_forgotten) {
+    const why = 'its journal keeps only hashes (retention of the manifest), so there is nothing to go on from'
     throw new GuildError('GUILD_GRANT_REFUSED', { why })
   }
   return { ...run, stoppedBy: level }

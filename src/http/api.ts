@@ -26,6 +26,7 @@ export interface Api extends ScheduleApi {
   runs(query: ListQuery & { state?: string | undefined; agent?: string | undefined }): Promise<Page<unknown>>
   run(id: string): Promise<unknown>
   transcript(id: string): Promise<unknown>
+  cancel(id: string, by: Decider): Promise<unknown>
   actions(query: ListQuery & { state?: string | undefined }): Promise<Page<unknown>>
   action(id: string): Promise<unknown>
   approvals(query: { state?: string | undefined }): Promise<Page<unknown>>
@@ -168,6 +169,18 @@ function runRoutes(plain: FastifyInstance, api: Api): void {
       },
     },
     (request) => api.transcript(request.params.id),
+  )
+  app.post(
+    '/invocations/:id/cancel',
+    {
+      config: { role: 'operator' as const },
+      schema: {
+        ...about('Runs', 'End a run: at its next edge, or at once when it is queued or waits', rows.cancelled),
+        params: id,
+        body: z.object({ note: z.string().max(2_000).optional().describe('why, for the audit trail') }),
+      },
+    },
+    (request) => api.cancel(request.params.id, decider(request, request.body.note)),
   )
 }
 

@@ -433,6 +433,14 @@ export const keyRow = z.looseObject({
   revoked_at: time.nullable(),
 })
 
+/** `POST /invocations/{id}/cancel`. */
+export const cancelled = z.object({
+  id: z.string(),
+  was: z.string().describe('what the run did when it was told'),
+  told: z.boolean().describe('false: it had been told before'),
+})
+export type Cancelled = z.infer<typeof cancelled>
+
 export type DecisionRow = z.infer<typeof decisionRow>
 export type EventRow = z.infer<typeof eventRow>
 export type ScheduleRow = z.infer<typeof scheduleRow>

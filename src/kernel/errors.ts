@@ -104,6 +104,12 @@ export const errorCatalogue = {
     'there is no {what} {id}',
     'Check the id; `guild events`, `guild runs` and `guild actions` list what exists.',
   ),
+  GUILD_RUN_OVER: row(
+    409,
+    false,
+    'the run {id} is {state}: there is nothing left to cancel',
+    '`guild runs show {id}` says what it did; `guild undo --run {id}` takes it back.',
+  ),
   GUILD_TRANSCRIPT_GONE: row(
     404,
     false,

@@ -9,6 +9,7 @@ import type { Database } from '../database/database.ts'
 import { listEvents, readEvent } from '../dispatcher/events.ts'
 import { readTree } from '../dispatcher/tree.ts'
 import { why } from '../dispatcher/why.ts'
+import { cancelRun } from '../executor/cancel.ts'
 import { listStopped } from '../executor/resume.ts'
 import { getRun, listRuns } from '../executor/runs.ts'
 import { readTranscript } from '../executor/transcript-file.ts'
@@ -49,6 +50,7 @@ export function api({ database, bus, outbox, codex, organisation, parts }: ApiPa
     },
     run: (id) => runWithLimits(database, parts, id),
     transcript: (id) => readTranscript(database, parts.artifacts, id),
+    cancel: (id, { by, note }) => cancelRun({ database, outbox, clock: systemClock }, { id, by, note }),
     async actions({ state, ...query }) {
       const states = state === undefined ? undefined : [stateOf(state)]
       return page(await listActions(database, defined({ ...more(query), states })), query.limit, ({ id }) => id)

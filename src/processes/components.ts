@@ -20,6 +20,7 @@ import type { Database } from '../database/database.ts'
 import { dispatcher } from '../dispatcher/dispatcher.ts'
 import { dispatcherSweeper } from '../dispatcher/sweeper.ts'
 import { executor } from '../executor/executor.ts'
+import { forgetJournals } from '../executor/forget-journal.ts'
 import { ProviderHealth } from '../executor/provider-health.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
@@ -144,7 +145,16 @@ export function components(deps: ComponentsDeps): Components {
       registry: [registryRefresher({ database, clock, log })],
       executor: [drive(run), reservationSweeper({ database, clock, log })],
       actions: [drive(actions.consumer), actions.sweeper],
-      audit: [drive(auditWriter({ db: database, log, tracer })), housekeeping({ bus, artifacts, clock, log })],
+      audit: [
+        drive(auditWriter({ db: database, log, tracer })),
+        housekeeping({
+          bus,
+          artifacts,
+          forgetJournals: (now, signal) => forgetJournals(database, now, signal),
+          clock,
+          log,
+        }),
+      ],
     },
     runLimits: (agentId) => runLimitsOf(codex, agentId),
     modelsConfigured: () => describeModels(models, codex),

@@ -21,6 +21,12 @@ it('cleans up a minute after the start, then every hour: a process may not live 
     },
   }
   const artifacts = { removeOlderThan: () => Promise.resolve(0) }
-  await housekeeping({ bus, artifacts, clock, log: logger({ logLevel: 'silent' }) }).run(stop.signal)
+  await housekeeping({
+    bus,
+    artifacts,
+    forgetJournals: () => Promise.resolve(0),
+    clock,
+    log: logger({ logLevel: 'silent' }),
+  }).run(stop.signal)
   expect(trims).toEqual([1, 61, 121])
 })

@@ -16,12 +16,16 @@ const transcriptDays = 30
 export interface HousekeepingDeps {
   readonly bus: Pick<Bus, 'trim'>
   readonly artifacts: Pick<Artifacts, 'removeOlderThan'>
+  /** words of journals whose retention is over @returns runs */
+  readonly forgetJournals: (now: Date, signal: AbortSignal) => Promise<number>
   readonly clock: Clock
   readonly log: Log
 }
 
-/** After a minute, then once an hour: forgets what the bus has delivered to everybody 7 days ago, and transcripts after 30 days. */
-export function housekeeping({ bus, artifacts, clock, log }: HousekeepingDeps): Service {
+/**
+ * After a minute, then once an hour: forgets what the bus has delivered to everybody 7 days ago, transcripts after 30 days, and
+ * the words of journals when their manifest says so. */
+export function housekeeping({ bus, artifacts, forgetJournals, clock, log }: HousekeepingDeps): Service {
   return {
     name: 'housekeeping',
     async run(signal) {
@@ -33,7 +37,9 @@ export function housekeeping({ bus, artifacts, clock, log }: HousekeepingDeps): 
         try {
           const messages = await bus.trim('*', { olderThan: before(busDays) })
           const transcripts = await artifacts.removeOlderThan('logs', before(transcriptDays))
-          if (messages + transcripts > 0) log.info({ messages, transcripts }, 'old messages and transcripts removed')
+          const journals = await forgetJournals(clock.now(), signal)
+          if (messages + transcripts + journals > 0)
+            log.info({ messages, transcripts, journals }, 'old messages, transcripts and journals removed')
         } catch (error) {
           log.warn({ reason: reasonOf(error) }, 'housekeeping failed, trying again in an hour')
         }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
-import type { RunDetail, RunRow } from '../../http/rows.ts'
+import type { Cancelled, RunDetail, RunRow } from '../../http/rows.ts'
 import type { Page } from '../../http/page.ts'
 import { type Column, money, paint, state, table, terminalWidth, when } from '../print.ts'
 import { describeRecording, recordRun } from '../run/record-run.ts'
@@ -18,6 +18,12 @@ interface Options {
 const showHelp = `
 What it saw (and what was kept from it), each answer of the model in its own words, reads and writes with what became of them,
 tokens and money per call, and when. It works for runs that still run or wait. \`guild why <id>\` adds every decision around it.`
+
+const cancelHelp = `
+A run that works finishes the step it is in, so that nothing is lost or paid twice, and stops there; a model call that was only
+reserved is not made. Actions accepted before stay: \`guild undo --run <id>\` takes them back.
+
+  guild runs cancel inv_… -m "wrong repository"`
 
 const recordHelp = `
 Each answer goes to a file of its own, named by what was asked, without secrets. With GUILD_REPLAY set to the folder, the recordings
@@ -50,6 +56,18 @@ export const runsCommand: CommandModule = (program, context) => {
       show(run, () => showRun(run, { full, width: terminalWidth() }))
     })
   runs
+    .command('cancel <id>')
+    .description('end a run: at its next edge, or at once when it is queued or waits')
+    .option('-m, --note <text>', 'why, for the audit trail')
+    .addHelpText('after', cancelHelp)
+    .action(async (id: string, { note }: { note?: string }) => {
+      const { settings, show } = context()
+      await using client = await openClient(settings)
+      const path = `/api/v1/invocations/${encodeURIComponent(id)}/cancel`
+      const cancelled = await client.post<Cancelled>(path, note === undefined ? {} : { note })
+      show(cancelled, () => describeCancelled(cancelled))
+    })
+  runs
     .command('record <id>')
     .description('keep the answers of a run as recordings, to be given again without a model')
     .option('--to <folder>', 'where; default: recordings/<id>')
@@ -60,6 +78,12 @@ export const runsCommand: CommandModule = (program, context) => {
       const recorded = await recordRun(client, id, to)
       show(recorded, () => describeRecording(recorded))
     })
+}
+
+function describeCancelled({ id, was, told }: Cancelled): string {
+  if (!told) return `${id} had been cancelled before and is ${state(was)}.`
+  const when = was === 'RUNNING' ? 'It stops after the step it is in.' : 'It ends without doing anything more.'
+  return `${id} is cancelled. ${when}\n${paint.dim(`guild runs show ${id}`)}`
 }
 
 export function list(page: Page<RunRow>): string {

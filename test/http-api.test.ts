@@ -211,7 +211,10 @@ describe('the API', () => {
     const path = `/api/v1/invocations/${items[0]?.id}/cancel`
     expect((await call(path, { method: 'POST', key: viewer, body: {} })).status).toBe(403)
     const refused = await call(path, { method: 'POST', key: operator, body: { note: 'too late' } })
-    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([409, 'GUILD_RUN_OVER'])
+    expect([refused.status, ((await refused.json()) as { error: { code: string } }).error.code]).toEqual([
+      409,
+      'GUILD_RUN_OVER',
+    ])
     const none = await call('/api/v1/invocations/inv_none/cancel', { method: 'POST', key: operator, body: {} })
     expect(none.status).toBe(404)
   })

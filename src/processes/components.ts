@@ -20,7 +20,6 @@ import type { Database } from '../database/database.ts'
 import { dispatcher } from '../dispatcher/dispatcher.ts'
 import { dispatcherSweeper } from '../dispatcher/sweeper.ts'
 import { executor } from '../executor/executor.ts'
-import { forgetJournals } from '../executor/forget-journal.ts'
 import { ProviderHealth } from '../executor/provider-health.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
@@ -147,13 +146,7 @@ export function components(deps: ComponentsDeps): Components {
       actions: [drive(actions.consumer), actions.sweeper],
       audit: [
         drive(auditWriter({ db: database, log, tracer })),
-        housekeeping({
-          bus,
-          artifacts,
-          forgetJournals: (now, signal) => forgetJournals(database, now, signal),
-          clock,
-          log,
-        }),
+        housekeeping({ bus, artifacts, database, clock, log }),
       ],
     },
     runLimits: (agentId) => runLimitsOf(codex, agentId),

@@ -20,11 +20,12 @@ it('cleans up a minute after the start, then every hour: a process may not live 
       return Promise.resolve(0)
     },
   }
+  const database = { query: () => Promise.resolve({ rows: [], count: 0 }) }
   const artifacts = { removeOlderThan: () => Promise.resolve(0) }
   await housekeeping({
     bus,
     artifacts,
-    forgetJournals: () => Promise.resolve(0),
+    database,
     clock,
     log: logger({ logLevel: 'silent' }),
   }).run(stop.signal)

@@ -1,5 +1,7 @@
 import type { Artifacts } from '../artifacts/artifacts.ts'
 import type { Bus } from '../bus/bus.ts'
+import type { Queryable } from '../database/database.ts'
+import { forgetJournals } from '../executor/forget-journal.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
@@ -16,8 +18,7 @@ const transcriptDays = 30
 export interface HousekeepingDeps {
   readonly bus: Pick<Bus, 'trim'>
   readonly artifacts: Pick<Artifacts, 'removeOlderThan'>
-  /** words of journals whose retention is over @returns runs */
-  readonly forgetJournals: (now: Date, signal: AbortSignal) => Promise<number>
+  readonly database: Queryable
   readonly clock: Clock
   readonly log: Log
 }
@@ -25,7 +26,7 @@ export interface HousekeepingDeps {
 /**
  * After a minute, then once an hour: forgets what the bus has delivered to everybody 7 days ago, transcripts after 30 days, and
  * the words of journals when their manifest says so. */
-export function housekeeping({ bus, artifacts, forgetJournals, clock, log }: HousekeepingDeps): Service {
+export function housekeeping({ bus, artifacts, database, clock, log }: HousekeepingDeps): Service {
   return {
     name: 'housekeeping',
     async run(signal) {
@@ -37,7 +38,7 @@ export function housekeeping({ bus, artifacts, forgetJournals, clock, log }: Hou
         try {
           const messages = await bus.trim('*', { olderThan: before(busDays) })
           const transcripts = await artifacts.removeOlderThan('logs', before(transcriptDays))
-          const journals = await forgetJournals(clock.now(), signal)
+          const journals = await forgetJournals(database, clock.now(), signal)
           if (messages + transcripts + journals > 0)
             log.info({ messages, transcripts, journals }, 'old messages, transcripts and journals removed')
         } catch (error) {

@@ -4,6 +4,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Database } from '../../src/database/database.ts'
 import { openTestDatabase } from '../database.ts'
+import { AdmissionLine, lineAgent } from '../admission-line.ts'
+import { anEvent, aRoute } from '../dispatch.ts'
 import { Bench, type BenchSetup } from '../executor-bench.ts'
 import { Freezing } from '../freezing.ts'
 
@@ -102,5 +104,29 @@ describe('`maxSteps: 60` with parallel tools and hand-offs → never 61', () => 
     expect(bench.llm.requests.length).toBeLessThanOrEqual(maxSteps)
     expect(await bench.row()).toMatchObject({ state: 'STOPPED', reason: 'MAX_STEPS', model_calls: maxSteps })
     expect(await bench.actions()).toBe((await bench.row())['actions'])
+  })
+
+  it('a run that hands a part of its work on in every answer: sixty, and no more for those who take it', async () => {
+    const limits = { maxSteps, maxToolCalls: 500, tokensPerInvocation: 10_000_000, costPerInvocation: 1_000 }
+    const causal = { maxDepth: 3, maxFanOut: 1_000, maxCostPerTree: 10_000 }
+    const line = new AdmissionLine(db, {
+      agents: [
+        lineAgent('scribe', { limits: { ...limits, causal }, handoff: { to: ['emissary'], budgetShare: 0.01 } }),
+        lineAgent('emissary', { limits: { maxSteps: 1, causal } }),
+      ],
+      routes: [aRoute('opened', 'PR_OPENED', ['scribe'])],
+      script: ({ tools, system }, call) => {
+        if (tools.length === 0 || !system.startsWith('You are scribe.')) return { text: 'So far.' }
+        const args = { to: 'emissary', task: `part ${call}`, why: 'more hands' }
+        return { toolCalls: [{ id: `h${call}`, name: 'HANDOFF', args }] }
+      },
+    })
+    line.publish([anEvent()])
+    await line.settle()
+    const runs = await line.runs()
+    const calls = (agent: string) => runs.filter((run) => run['agent_id'] === agent).map((run) => run['model_calls'])
+    expect(calls('scribe')).toEqual([maxSteps])
+    expect(calls('emissary')).toEqual(Array<number>(maxSteps - 1).fill(1))
+    expect(runs.find((run) => run['agent_id'] === 'scribe')).toMatchObject({ state: 'STOPPED', reason: 'MAX_STEPS' })
   })
 })

@@ -12,8 +12,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   kernel: [],
   config: ['kernel'],
   database: ['kernel'],
+  redis: ['kernel'],
   ...Object.fromEntries(
-    ports.filter((port) => port !== 'database').map((port) => [port, ['kernel', 'config', 'database', 'codex']]),
+    ports.filter((port) => port !== 'database').map((port) => [port, ['kernel', 'config', 'database', 'redis', 'codex']]),
   ),
   ...Object.fromEntries(records.map((record) => [record, ['kernel', 'config', ...ports, ...records]])),
   ...Object.fromEntries(components.map((component) => [component, ['kernel', 'config', ...ports, ...records]])),
@@ -21,7 +22,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(
     composition.map((name) => [
       name,
-      ['kernel', 'config', ...ports, ...records, ...components, 'sandbox', ...composition],
+      ['kernel', 'config', 'redis', ...ports, ...records, ...components, 'sandbox', ...composition],
     ]),
   ),
 }
@@ -30,6 +31,9 @@ const adapters = [
   'bus/postgres',
   'bus/redis',
   'bus/memory',
+  'cache/postgres',
+  'cache/redis',
+  'redis',
   'database/postgres',
   'database/pglite',
   'llm/vercel',
@@ -47,6 +51,7 @@ const sdkHomes: Readonly<Record<string, readonly string[]>> = {
   '@ai-sdk/openai-compatible': ['llm/vercel'],
   '@electric-sql/pglite': ['database/pglite'],
   pg: ['database/postgres'],
+  '@redis/client': ['redis'],
   '@modelcontextprotocol/client': ['tools/mcp'],
   '@modelcontextprotocol/server': ['tools/github'],
   '@octokit/core': ['actions/targets'],
@@ -103,8 +108,9 @@ describe('the architecture', () => {
         importsOf(file).flatMap((target) => {
           const adapter = adapters.find((path) => short(target).startsWith(path))
           if (!adapter || short(file).startsWith(adapter) || composition.includes(tier(file))) return []
-          // Adapters of one port may build on one another (rules and replay beside a vendor's).
-          if (adapters.some((path) => short(file).startsWith(path)) && tier(file) === tier(target)) return []
+          // Adapters of one port may build on one another (rules and replay beside a vendor's), and those of Redis on its connection.
+          const beside = tier(file) === tier(target) || tier(target) === 'redis'
+          if (beside && adapters.some((path) => short(file).startsWith(path))) return []
           return [`${short(file)} → ${short(target)}`]
         }),
       )

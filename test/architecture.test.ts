@@ -14,7 +14,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   database: ['kernel'],
   redis: ['kernel'],
   ...Object.fromEntries(
-    ports.filter((port) => port !== 'database').map((port) => [port, ['kernel', 'config', 'database', 'redis', 'codex']]),
+    ports
+      .filter((port) => port !== 'database')
+      .map((port) => [port, ['kernel', 'config', 'database', 'redis', 'codex']]),
   ),
   ...Object.fromEntries(records.map((record) => [record, ['kernel', 'config', ...ports, ...records]])),
   ...Object.fromEntries(components.map((component) => [component, ['kernel', 'config', ...ports, ...records]])),

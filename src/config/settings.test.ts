@@ -16,6 +16,15 @@ describe('what guild config prints', () => {
       'https://[secret]@git.example.org/codex.git#main',
     )
   })
+
+  it('shows the host of a secret URL, and nothing when it cannot be sure what is the host', () => {
+    const shown = (url: string) =>
+      effectiveSettings({ EVENT_BUS_URL: url }).find(({ env }) => env === 'EVENT_BUS_URL')?.shown
+    expect(shown('rediss://ann:hunter2@cache:7000/1')).toBe('rediss://cache:7000')
+    expect(shown('postgres:')).toBe('postgres:')
+    expect(shown('redis://hunter2/er@cache')).toBe('redis:')
+    expect(shown('hunter2')).toBe('[secret]')
+  })
 })
 
 describe('a secret of two lines', () => {

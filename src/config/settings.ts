@@ -9,6 +9,8 @@ interface Row<T> {
   readonly schema: z.ZodType<T, string | undefined>
   readonly default?: string
   readonly secret?: boolean
+  /** what people may see of a secret; default `[secret]` */
+  readonly shown?: (value: string) => string
 }
 
 const text = z.string().min(1)
@@ -62,7 +64,17 @@ export const settingRows = {
   databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', secret.optional(), {
     secret: true,
   }),
-  eventBusUrl: row('EVENT_BUS_URL', 'postgres: uses the database', text, { default: 'postgres:' }),
+  eventBusUrl: row('EVENT_BUS_URL', 'postgres: uses the database; redis://host:6379 needs DATABASE_URL', secret, {
+    default: 'postgres:',
+    secret: true,
+    shown: withoutPath,
+  }),
+  redisUrl: row(
+    'REDIS_URL',
+    'redis://[user:password@]host:6379, rediss: for TLS, ?cluster=true for a cluster; absent: the database counts limits',
+    secret.optional(),
+    { secret: true, shown: withoutPath },
+  ),
   artifactsUrl: row('ARTIFACTS_URL', 'file:<folder>; default: artifacts/ in GUILD_HOME', text.optional()),
   codexUrl: row('CODEX_URL', 'path or Git URL of the Codex, #branch; default: the sample Codex', text.optional()),
   codexRefreshMs: row(
@@ -158,9 +170,17 @@ export function effectiveSettings(env: Readonly<Record<string, string | undefine
       env: setting.env,
       about: setting.about,
       source,
-      shown: value && setting.secret ? '[secret]' : withoutCredentials(value ?? ''),
+      shown: value && setting.secret ? (setting.shown?.(value) ?? '[secret]') : withoutCredentials(value ?? ''),
     }
   })
+}
+
+/** Scheme and host of a URL, which is all that is no secret for sure. */
+function withoutPath(value: string): string {
+  const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(value)?.[0] ?? ''
+  const { host, pathname } = URL.canParse(value) ? new URL(value) : { host: '', pathname: '' }
+  // An @ behind the host: a password with a slash in it, read wrongly.
+  return host === '' || pathname.includes('@') ? scheme || '[secret]' : `${scheme}//${host}`
 }
 
 function withoutCredentials(value: string): string {
@@ -197,7 +217,7 @@ function row<T>(
   env: string,
   about: string,
   schema: z.ZodType<T, string | undefined>,
-  more: { default?: string; secret?: boolean } = {},
+  more: Pick<Row<T>, 'default' | 'secret' | 'shown'> = {},
 ): Row<T> {
   return { env, about, schema, ...more }
 }

@@ -78,6 +78,19 @@ export const errorCatalogue = {
     'migration {file} was applied with other content',
     'Migrations are forward-only: restore the file and add a new one.',
   ),
+  // redis
+  GUILD_REDIS_UNAVAILABLE: row(
+    503,
+    true,
+    'Redis cannot be reached: {why}',
+    'Check EVENT_BUS_URL and REDIS_URL, and that the server accepts connections.',
+  ),
+  GUILD_REDIS_REFUSED: row(
+    500,
+    false,
+    'Redis refused {command}: {why}',
+    'Check that the server is Redis 7.0 or later and that its user may run scripts; else this is a bug.',
+  ),
   // bus
   GUILD_MESSAGE_INVALID: row(
     422,

@@ -203,7 +203,7 @@ function aboutOf({ settings, roles: which, version }: GuildOptions, database: Da
     since: new Date().toISOString(),
     roles: which.length === roles.length ? ['all'] : which,
     database: database.kind === 'pglite' ? `embedded, in ${settings.home}` : 'PostgreSQL',
-    bus: settings.eventBusUrl.split(':')[0] ?? 'postgres',
+    bus: settings.eventBusUrl.reveal().split(':')[0] ?? 'postgres',
     // It may be https://user:token@host/…, and everybody with a key reads the status.
     codexUrl: withoutCredentials(codexUrl(settings)),
   }

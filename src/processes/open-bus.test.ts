@@ -3,6 +3,7 @@ import { openTestDatabase } from '../../test/database.ts'
 import type { Database } from '../database/database.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { silentLog } from '../kernel/log.ts'
+import { Secret } from '../kernel/secret.ts'
 import { openBus } from './open-bus.ts'
 
 const unused: Database = {
@@ -17,7 +18,7 @@ const unused: Database = {
 describe('openBus', () => {
   it('opens a bus in the database for postgres:', async () => {
     await using database = await openTestDatabase()
-    const { bus, outbox } = openBus({ eventBusUrl: 'postgres:' }, database, systemClock, silentLog)
+    const { bus, outbox } = openBus({ eventBusUrl: new Secret('postgres:') }, database, systemClock, silentLog)
     await database.transaction((tx) => outbox.add(tx, 't', [{ id: 'm', body: 1 }]))
     expect(await bus.count('t')).toBe(1)
     await bus.close()
@@ -27,7 +28,8 @@ describe('openBus', () => {
     ['redis://user:hidden@host/0', 'there is no bus for redis: in this version; it takes postgres:'],
     ['nonsense', 'it has no scheme; it takes postgres:'],
     ['postgres://user:hidden@elsewhere/db', 'the bus lives in the database of DATABASE_URL; write postgres: alone'],
-  ])('refuses %s and repeats no password', (eventBusUrl, why) => {
+  ])('refuses %s and repeats no password', (url, why) => {
+    const eventBusUrl = new Secret(url)
     expect(() => openBus({ eventBusUrl }, unused, systemClock, silentLog)).toThrow(`EVENT_BUS_URL is not valid: ${why}`)
   })
 })

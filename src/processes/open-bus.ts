@@ -15,7 +15,7 @@ export interface OpenBus {
 
 /** The bus that EVENT_BUS_URL names. Close it before the database. @throws GUILD_CONFIG_INVALID */
 export function openBus(settings: Pick<Settings, 'eventBusUrl'>, database: Database, clock: Clock, log: Log): OpenBus {
-  const url = settings.eventBusUrl
+  const url = settings.eventBusUrl.reveal()
   const scheme = /^[a-z][a-z0-9+.-]*(?=:)/i.exec(url)?.[0]?.toLowerCase()
   if (scheme !== 'postgres') {
     // Never the URL itself: it may carry a password.

@@ -118,7 +118,7 @@ async function append(db: Database, entries: readonly Entry[]): Promise<void> {
   await db.transaction(async (tx) => {
     // In a statement of its own: the one that reads the head must begin after the writer before us has committed.
     await tx.query(sql.lockChain)
-    const { rows } = await tx.query(sql.headAndKnown, [[...unique.keys()]])
+    const { rows } = await tx.query(sql.headAndKnown, [[...unique.keys()], oldestOf(entries)])
     const [{ seq, hash, known }] = headRows.parse(rows)
     const inChain = new Set(known)
     const fresh = [...unique.values()].filter((entry) => !inChain.has(entry.id))
@@ -128,6 +128,10 @@ async function append(db: Database, entries: readonly Entry[]): Promise<void> {
     if (count !== fresh.length)
       throw new GuildError('GUILD_INTERNAL', { why: `${count} of ${fresh.length} audit rows` })
   })
+}
+
+function oldestOf(entries: readonly Entry[]): string {
+  return entries.reduce((oldest, { timestamp }) => (timestamp < oldest ? timestamp : oldest), '9999')
 }
 
 /** Numbers and hashes `entries` from `head` on. */

@@ -12,7 +12,8 @@ SET state = 'RUNNING', lease_owner = $2, lease_epoch = i.lease_epoch + 1, attemp
     failing_seq = CASE WHEN i.lease_owner IS NULL THEN i.failing_seq ELSE p.next_seq END,
     failures = CASE WHEN i.lease_owner IS NULL THEN i.failures WHEN i.failing_seq = p.next_seq THEN i.failures + 1 ELSE 1 END
 FROM (
-  SELECT coalesce(max(seq) FILTER (WHERE status = 'DONE'), -1) + 1 AS next_seq FROM guild_core.run_steps WHERE invocation_id = $1
+  SELECT coalesce(max(seq) FILTER (WHERE status = 'DONE'), -1) + 1 AS next_seq FROM guild_core.run_steps
+  WHERE invocation_id = $1 AND run_at = (SELECT made_at FROM guild_core.invocations WHERE id = $1)
 ) AS p
 WHERE i.id = $1 AND i.state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE', 'WAITING_ACTION', 'WAITING_APPROVAL')
   AND (i.lease_until IS NULL OR i.lease_until <= now()) AND (i.not_before IS NULL OR i.not_before <= now())
@@ -30,7 +31,8 @@ RETURNING i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id
 -- name: load
 -- After the claim, in a snapshot of its own: a step that the last owner wrote while we waited for the row must be seen.
 SELECT e.id, e.type, e.source, e.payload, e.metadata,
-  (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.seq, s.attempt), '[]') FROM guild_core.run_steps s WHERE s.invocation_id = $1) AS steps
+  (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.seq, s.attempt), '[]') FROM guild_core.run_steps s
+   WHERE s.invocation_id = i.id AND s.run_at = i.made_at) AS steps
 FROM guild_core.invocations i
 -- Of the events that joined the run before it started the newest one holds.
 JOIN guild_core.events e ON e.id = coalesce(i.latest_event_id, i.event_id)
@@ -69,17 +71,18 @@ WITH own AS (
     wait_ms double precision, failing_seq integer, failures integer, journal_ms double precision, forgotten boolean
   )
   WHERE i.id = $1 AND i.lease_epoch = $2 AND i.state = 'RUNNING'
-  RETURNING i.id, i.cancel, i.granted_tokens, i.granted_cost_micros
+  RETURNING i.id, i.made_at, i.cancel, i.granted_tokens, i.granted_cost_micros
 ), written AS (
   INSERT INTO guild_core.run_steps
-    (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at)
+    (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at,
+     run_at)
   SELECT own.id, s.seq, s.attempt, s.kind, s.name, s.status, $2::integer, s.request_hash, s.request, s.response, s.usage, s.error,
-    s.started_at, s.finished_at
+    s.started_at, s.finished_at, own.made_at
   FROM own CROSS JOIN jsonb_to_recordset($3::jsonb) AS s (
     seq integer, attempt integer, kind text, name text, status text, request_hash text, request jsonb, response jsonb, usage jsonb,
     error text, started_at timestamptz, finished_at timestamptz
   )
-  ON CONFLICT (invocation_id, seq, attempt) DO UPDATE
+  ON CONFLICT (invocation_id, seq, attempt, run_at) DO UPDATE
     SET status = excluded.status, lease_epoch = excluded.lease_epoch, request = excluded.request, response = excluded.response,
         usage = excluded.usage, error = excluded.error, finished_at = excluded.finished_at
     WHERE run_steps.status = 'INTENT'
@@ -99,7 +102,8 @@ RETURNING id;
 -- The epoch is the run's, not only the step's: until the next owner has charged the lost call, its row still carries the old one.
 UPDATE guild_core.run_steps s SET usage = $5::jsonb
 FROM guild_core.invocations i
-WHERE s.invocation_id = $1 AND s.lease_epoch = $2 AND s.seq = $3 AND s.attempt = $4 AND s.status = 'INTENT'
+WHERE s.invocation_id = $1 AND s.run_at = (SELECT r.made_at FROM guild_core.invocations r WHERE r.id = $1)
+  AND s.lease_epoch = $2 AND s.seq = $3 AND s.attempt = $4 AND s.status = 'INTENT'
   AND i.id = s.invocation_id AND i.lease_epoch = $2 AND i.state = 'RUNNING';
 
 -- name: over

@@ -20,7 +20,7 @@ SELECT i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i
   i.transcript_ref, e.type AS event_type, e.source, e.subject_id, e.metadata -> 'actor' ->> 'integrity' AS event_integrity,
   octet_length(e.payload::text) AS event_bytes,
   (SELECT coalesce(jsonb_agg(to_jsonb(s) - 'invocation_id' ORDER BY s.seq, s.attempt), '[]')
-   FROM guild_core.run_steps s WHERE s.invocation_id = i.id) AS steps,
+   FROM guild_core.run_steps s WHERE s.invocation_id = i.id AND s.run_at = i.made_at) AS steps,
   (SELECT coalesce(jsonb_agg(to_jsonb(u) - 'budget_ids' ORDER BY u.step_seq, u.attempt), '[]')
    FROM guild_ledger.token_usage u WHERE u.invocation_id = i.id) AS usage,
   (SELECT coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'type', a.type, 'target', a.target, 'state', a.state, 'reason', a.reason,

@@ -200,8 +200,8 @@ FROM guild_ledger.token_budgets WHERE entity_id LIKE $1
   AND (consumed_tokens + reserved_tokens > budget_tokens OR consumed_cost_micros + reserved_cost_micros > cost_limit_micros)`
 
 const intentSql = `
-INSERT INTO guild_core.run_steps (invocation_id, seq, attempt, kind, name, status, lease_epoch, request)
-VALUES ($1, $2, 1, 'llm', 'p/m', 'INTENT', $3, $4::jsonb)`
+INSERT INTO guild_core.run_steps (invocation_id, run_at, seq, attempt, kind, name, status, lease_epoch, request)
+SELECT id, made_at, $2, 1, 'llm', 'p/m', 'INTENT', $3, $4::jsonb FROM guild_core.invocations WHERE id = $1`
 
 const inventSql = `
 WITH event AS (

@@ -6,7 +6,7 @@ SELECT r.id, r.invocation_id, r.step_seq, r.attempt, s.request, s.usage, i.agent
 FROM guild_ledger.reservations r
 LEFT JOIN guild_core.invocations i ON i.id = r.invocation_id
 LEFT JOIN guild_core.run_steps s
-  ON s.invocation_id = r.invocation_id AND s.seq = r.step_seq AND s.attempt = r.attempt AND s.status = 'INTENT'
+  ON s.invocation_id = r.invocation_id AND s.run_at = i.made_at AND s.seq = r.step_seq AND s.attempt = r.attempt AND s.status = 'INTENT'
 WHERE r.state = 'OPEN' AND r.expires_at < $1
   AND (i.id IS NULL OR i.state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD') OR (i.lease_epoch > r.lease_epoch AND s.seq IS NULL))
 ORDER BY r.expires_at
@@ -17,7 +17,8 @@ LIMIT 200;
 WITH lost AS (
   UPDATE guild_core.run_steps s SET status = 'LOST', usage = l.usage, error = l.error, finished_at = l.at
   FROM jsonb_to_record($1::jsonb) AS l (invocation_id text, seq integer, attempt integer, usage jsonb, error text, at timestamptz)
-  WHERE s.invocation_id = l.invocation_id AND s.seq = l.seq AND s.attempt = l.attempt AND s.status = 'INTENT'
+  WHERE s.invocation_id = l.invocation_id AND s.run_at = (SELECT r.made_at FROM guild_core.invocations r WHERE r.id = l.invocation_id)
+    AND s.seq = l.seq AND s.attempt = l.attempt AND s.status = 'INTENT'
   RETURNING s.invocation_id, s.usage
 )
 UPDATE guild_core.invocations i

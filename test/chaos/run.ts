@@ -1,0 +1,323 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { writeCodex } from './codex.ts'
+import { embeddedGuild, type Guild, type GuildParts } from './configuration.ts'
+import { Deliveries } from './deliveries.ts'
+import { direct, type Fault } from './director.ts'
+import { faultKinds, plan } from './faults.ts'
+import { figures, type FaultFigures, type Resumes, resumes, resumeMsMax } from './measure.ts'
+import type { Config, Options } from './options.ts'
+import { guildCommand } from './process.ts'
+import { type Books, readBooks } from './reconcile.ts'
+import { Proxy } from './proxy.ts'
+import { Random } from './random.ts'
+import { SmallDisk } from './small-disk.ts'
+import { FakeTarget } from './target.ts'
+import { waitFor } from './wait.ts'
+import type { World } from './world.ts'
+
+const senders = 24
+const quietMs = 240_000
+const acceptedMs = 120_000
+const lateMs = 60_000
+
+export interface Result {
+  readonly config: Config
+  readonly deliveries: number
+  readonly seed: number
+  readonly seconds: number
+  readonly folder: string
+  readonly accepted: number
+  readonly attempts: number
+  readonly refusals: Readonly<Record<string, number>>
+  /** from the first delivery to the last effect */
+  readonly perSecond: number
+  readonly lost: readonly number[]
+  readonly duplicated: readonly { readonly issue: number; readonly effects: number }[]
+  /** effects without an accepted delivery */
+  readonly strange: readonly number[]
+  readonly late: { readonly count: number; readonly maxMs: number; readonly why: Readonly<Record<string, number>> }
+  readonly faults: readonly (Pick<Fault, 'kind' | 'what'> & { readonly atMs: number; readonly lastedMs: number })[]
+  readonly figures: readonly FaultFigures[]
+  readonly skipped: Readonly<Record<string, string>>
+  readonly resumes: Resumes
+  readonly books: Books
+  readonly checks: Readonly<Record<string, { readonly code: number | null; readonly output: string }>>
+  readonly quiet: boolean
+  /** why this run does not prove what it should; empty: it does */
+  readonly failures: readonly string[]
+}
+
+export type Progress = (line: string) => void
+
+/** One configuration, from nothing to the reconciliation. Leaves nothing behind unless told to. */
+export async function runConfiguration(config: Config, options: Options, progress: Progress): Promise<Result> {
+  const folder = await mkdtemp(join(tmpdir(), `guild-chaos-${config.replace('+', '-')}-`))
+  await using stack = new AsyncDisposableStack()
+  if (!options.keep) stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const codex = join(folder, 'codex')
+  await mkdir(codex)
+  await writeCodex(codex)
+  const disk = stack.use(await SmallDisk.open(join(folder, 'artifacts')))
+  const target = stack.use(await FakeTarget.open())
+  const proxy = stack.use(await Proxy.open(() => target.port))
+  const parts: GuildParts = { config, folder, codex, artifacts: disk.folder, target: proxy }
+  const guild = embeddedGuild(parts)
+  stack.defer(async () => {
+    await Promise.all(guild.processes.map((one) => one.kill()))
+  })
+  await Promise.all(guild.processes.map((one) => one.start()))
+  const stop = new AbortController()
+  const deliveries = new Deliveries({
+    deliveries: options.deliveries,
+    senders,
+    urls: () => guild.processes.flatMap(({ url }) => (url === null ? [] : [`${url}/webhooks/github`])),
+    signal: stop.signal,
+  })
+  const world: World = {
+    config,
+    folder,
+    processes: guild.processes,
+    target,
+    deliveries,
+    deliveriesMax: options.deliveries,
+    pending: () => [...deliveries.accepted.keys()].filter((issue) => target.firstEffect(issue) === undefined),
+    proxies: { target: proxy, postgres: null, redis: null },
+    disk: { fill: disk.fill },
+  }
+  return await play(world, guild, options, stop, progress)
+}
+
+async function play(
+  world: World,
+  guild: Guild,
+  options: Options,
+  stop: AbortController,
+  progress: Progress,
+): Promise<Result> {
+  const { deliveries, target, config } = world
+  const beganMs = performance.now()
+  const { kinds, skipped } = kindsFor(world, options)
+  const planned = plan(kinds, options.faults, new Random(options.seed))
+  const sending = deliveries.run()
+  let told = 'starting'
+  const say = () =>
+    progress(
+      `${config}: ${deliveries.accepted.size}/${options.deliveries} accepted, ${target.reached} effects, ${told}`,
+    )
+  const ticker = setInterval(say, 500)
+  try {
+    const faults = await direct(world, {
+      planned,
+      seed: options.seed,
+      untilMs: beganMs + options.minutes * 60_000,
+      onFault: ({ kind, what }, number) => {
+        told = `fault ${number}/${planned.length} ${kind}: ${what}`
+        say()
+      },
+    })
+    told = 'the last deliveries'
+    deliveries.pace(options.deliveries)
+    if (!(await waitFor(() => deliveries.done, acceptedMs))) stop.abort()
+    await sending
+    sabotage(world, options)
+    told = 'waiting for quiet'
+    const quiet = await waitForQuiet(world)
+    const lastMs = Math.max(...target.effects.map(({ atMs }) => atMs))
+    told = 'stopping'
+    await delay(1_000) // a second effect of something, should there be one
+    const codes = await Promise.all(guild.processes.map((one) => one.stop()))
+    told = 'reconciling'
+    const books = await readFrom(guild, [...deliveries.accepted.keys()])
+    const checks = await verify(guild)
+    const seconds = (performance.now() - beganMs) / 1_000
+    const perSecond = target.reached / ((lastMs - beganMs) / 1_000)
+    const measured = { world, options, faults, books, checks, skipped, quiet, codes, seconds, perSecond, beganMs }
+    return judge(measured)
+  } finally {
+    clearInterval(ticker)
+    stop.abort()
+  }
+}
+
+function kindsFor(world: World, options: Options) {
+  const skipped: Record<string, string> = {}
+  const kinds = faultKinds.filter((kind) => {
+    if (options.only.length > 0 && !options.only.some((name) => kind.name.startsWith(name))) return false
+    const unfit = kind.unfit(world)
+    if (typeof unfit === 'string') skipped[kind.name] = unfit
+    return unfit === null
+  })
+  return { kinds, skipped }
+}
+
+/** Quiet: nothing moves and nothing waits, whatever everything has become. */
+async function waitForQuiet({ processes }: World): Promise<boolean> {
+  const ended = new Set([
+    'COMPLETED',
+    'STOPPED',
+    'FAILED',
+    'DEAD',
+    'SUCCEEDED',
+    'DENIED',
+    'EXPIRED',
+    'PARKED',
+    'UNDONE',
+  ])
+  return waitFor(
+    async () => {
+      const status = await statusOf(processes)
+      if (status === null) return false
+      const moving = [...Object.keys(status.runs), ...Object.keys(status.actions)].some((state) => !ended.has(state))
+      return !moving && status.lag.every(({ ready, inFlight, delayed }) => ready + inFlight + delayed === 0)
+    },
+    quietMs,
+    500,
+  )
+}
+
+interface Status {
+  readonly runs: Readonly<Record<string, number>>
+  readonly actions: Readonly<Record<string, number>>
+  readonly lag: readonly { readonly ready: number; readonly inFlight: number; readonly delayed: number }[]
+}
+
+async function statusOf(processes: World['processes']): Promise<Status | null> {
+  for (const one of processes) {
+    const status = await one.get<Status>('/api/v1/status')
+    if (status !== null) return status
+  }
+  return null
+}
+
+function sabotage({ deliveries, target }: World, { sabotage: kinds, deliveries: count }: Options): void {
+  // As a gateway would that says yes and keeps nothing, and an executor that repeats what was in doubt.
+  if (kinds.includes('lose')) deliveries.accepted.set(count + 1, performance.now())
+  if (kinds.includes('double')) target.write(1, 'once more')
+}
+
+async function readFrom(guild: Guild, accepted: readonly number[]): Promise<Books> {
+  await using database = await guild.openBooks()
+  return await readBooks(database, accepted)
+}
+
+async function verify({ env }: Guild): Promise<Result['checks']> {
+  const checks: Record<string, { code: number | null; output: string }> = {}
+  for (const command of ['doctor', 'audit verify', 'ledger verify']) {
+    const { code, output } = await guildCommand(command.split(' '), env)
+    checks[`guild ${command}`] = { code, output }
+  }
+  return checks
+}
+
+interface Measured {
+  readonly world: World
+  readonly options: Options
+  readonly faults: readonly Fault[]
+  readonly books: Books
+  readonly checks: Result['checks']
+  readonly skipped: Readonly<Record<string, string>>
+  readonly quiet: boolean
+  readonly codes: readonly (number | null)[]
+  readonly seconds: number
+  readonly perSecond: number
+  readonly beganMs: number
+}
+
+function judge({ world, options, faults, books, checks, skipped, quiet, codes, beganMs, ...rest }: Measured): Result {
+  const { deliveries, target, config, folder } = world
+  const counts = target.counts()
+  const accepted = [...deliveries.accepted]
+  const lost = accepted.filter(([issue]) => !counts.has(issue)).map(([issue]) => issue)
+  const duplicated = [...counts].filter(([, n]) => n > 1).map(([issue, effects]) => ({ issue, effects }))
+  const strange = [...counts.keys()].filter((issue) => !deliveries.accepted.has(issue))
+  const effects = accepted.map(([issue]) => target.firstEffect(issue) ?? 0).filter((at) => at > 0)
+  const resumed = resumes(books.claims, faults, performance.timeOrigin, performance.now())
+  const late = lateness(accepted, target, faults)
+  const failures = [
+    ...(accepted.length < options.deliveries ? [`${options.deliveries - accepted.length} were never accepted`] : []),
+    ...(lost.length > 0 ? [`${lost.length} lost: #${lost.slice(0, 10).join(', #')}`] : []),
+    ...(duplicated.length > 0
+      ? [
+          `${duplicated.length} with more than one effect: #${duplicated
+            .slice(0, 10)
+            .map(({ issue }) => issue)
+            .join(', #')}`,
+        ]
+      : []),
+    ...(strange.length > 0 ? [`${strange.length} effects without an accepted delivery`] : []),
+    ...(resumed.late.length > 0
+      ? [
+          `${resumed.late.length} runs resumed later than ${resumeMsMax / 1_000} s, the latest after ${Math.round(resumed.ms.max)} ms`,
+        ]
+      : []),
+    ...(quiet ? [] : [`not quiet after ${quietMs / 1_000} s`]),
+    ...(books.misfits.length > 0
+      ? [`${books.misfits.length} do not add up in the database: ${books.misfits.slice(0, 5).join('; ')}`]
+      : []),
+    ...Object.entries(checks).flatMap(([name, { code, output }]) =>
+      code === 0 ? [] : [`${name} exits ${code}: ${output.trim()}`],
+    ),
+    ...Object.entries(books.audited).flatMap(([type, { rows, again }]) =>
+      again === 0 ? [] : [`${again} of ${rows} audit rows ${type} say what another has said`],
+    ),
+    ...codes.flatMap((code, index) =>
+      code === 0 ? [] : [`${world.processes[index]?.name ?? ''} stopped with ${code}`],
+    ),
+  ]
+  return {
+    config,
+    deliveries: options.deliveries,
+    seed: options.seed,
+    folder,
+    accepted: accepted.length,
+    attempts: deliveries.attempts,
+    refusals: Object.fromEntries(deliveries.refusals),
+    lost,
+    duplicated,
+    strange,
+    late,
+    faults: faults.map(({ kind, what, beganMs: at, overMs }) => ({
+      kind,
+      what,
+      atMs: Math.round(at - beganMs),
+      lastedMs: Math.round(overMs - at),
+    })),
+    figures: figures(
+      faults,
+      (issue) => target.firstEffect(issue),
+      effects.toSorted((a, b) => a - b),
+    ),
+    skipped,
+    resumes: resumed,
+    books,
+    checks,
+    quiet,
+    failures,
+    ...rest,
+  }
+}
+
+/** Later than 60 s from its acceptance to its effect, and what happened in between. */
+function lateness(
+  accepted: readonly (readonly [number, number])[],
+  target: FakeTarget,
+  faults: readonly Fault[],
+): Result['late'] {
+  const why: Record<string, number> = {}
+  let count = 0
+  let maxMs = 0
+  for (const [issue, atMs] of accepted) {
+    const effectMs = target.firstEffect(issue)
+    if (effectMs === undefined) continue
+    maxMs = Math.max(maxMs, effectMs - atMs)
+    if (effectMs - atMs <= lateMs) continue
+    count += 1
+    const first = faults.find(({ beganMs, overMs }) => overMs >= atMs && beganMs <= effectMs)
+    const cause = first ? `first ${first.kind}` : 'no fault in between'
+    why[cause] = (why[cause] ?? 0) + 1
+  }
+  return { count, maxMs: Math.round(maxMs), why }
+}

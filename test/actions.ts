@@ -56,7 +56,8 @@ export async function sent(db: Database, topic: string): Promise<readonly Record
 
 const insertEvent: Statement = {
   name: 'test.event',
-  text: `INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload,
+  text: `WITH key AS (INSERT INTO guild_core.event_keys (id, source, dedup_key, received_at) VALUES ($1, 'github', $1, now()))
+    INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload,
     metadata, occurred_at, received_at, causal_root, causal_depth, disposition, reason, codex_commit)
     VALUES ($1, $2, 'github', 'github', 'NORMAL', $3, 'pull_request', 'octo/shop#1', 'ada', $1, $4::jsonb, $5::jsonb, now(), now(), $1, 0, 'ROUTED', 'test', 'c1')`,
 }

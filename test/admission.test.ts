@@ -26,7 +26,7 @@ beforeEach(async () => {
   for (const each of [db, postgres]) {
     await each?.query(
       text(
-        `TRUNCATE guild_core.events, guild_core.receipts, guild_core.decisions, guild_core.invocations, guild_core.agent_breakers CASCADE`,
+        `TRUNCATE guild_core.events, guild_core.event_keys, guild_core.receipts, guild_core.decisions, guild_core.invocations, guild_core.agent_breakers CASCADE`,
       ),
     )
   }

@@ -401,7 +401,9 @@ function compiledAgent(name: string, setup: BenchSetup): CompiledAgent {
 }
 
 const insertSql = `
-WITH event AS (
+WITH key AS (
+  INSERT INTO guild_core.event_keys (id, source, dedup_key, received_at) VALUES ($1, 'github', $1, now())
+), event AS (
   INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload,
     metadata, occurred_at, received_at, causal_root, causal_depth, disposition, reason, codex_commit)
   VALUES ($1, 'PR_OPENED', 'github', 'github', 'NORMAL', repeat('t', 32), 'pull_request', 'octo/shop#12', 'ada', $1, $2::jsonb,

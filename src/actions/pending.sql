@@ -4,7 +4,8 @@ SELECT a.id, a.lane, a.invocation_id, a.agent_id, a.event_id, a.trace_id, a.chap
   a.expires_at, p.id AS approval_id, p.kind, p.args_hash AS approval_hash, p.before AS seen_before, p.requested_at, e.metadata -> 'actor' AS asker
 FROM guild_core.approvals p
 JOIN guild_core.actions a ON a.id = p.action_id
-LEFT JOIN guild_core.events e ON e.id = a.event_id
+LEFT JOIN guild_core.event_keys k ON k.id = a.event_id
+LEFT JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
 WHERE p.state = 'PENDING' AND (p.id = $1 OR p.action_id = $1)
 FOR UPDATE OF p, a;
 

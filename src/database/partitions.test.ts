@@ -26,7 +26,7 @@ function suite(name: string, open: () => Promise<MigratableDatabase>): void {
     const counts = async () => (await query<Counts>(countsSql))[0]
 
     it('keeps every row and its content', async () => {
-      expect(before).toMatchObject({ steps: 1200, audit: 600 })
+      expect(before).toMatchObject({ steps: 1200, audit: 600, events: 200 })
       expect(await counts()).toEqual(before)
     })
 
@@ -36,7 +36,7 @@ function suite(name: string, open: () => Promise<MigratableDatabase>): void {
       expect(await query(misplaced)).toEqual([{ count: 0 }])
       const parts = await query<{ parent: string }>('SELECT * FROM guild_core.parts WHERE from_at IS NOT NULL')
       expect(new Set(parts.map(({ parent }) => parent))).toEqual(
-        new Set(['guild_core.run_steps', 'guild_audit.audit_log']),
+        new Set(['guild_core.run_steps', 'guild_audit.audit_log', 'guild_core.events']),
       )
     })
 
@@ -100,8 +100,10 @@ function suite(name: string, open: () => Promise<MigratableDatabase>): void {
 type Counts = Readonly<Record<string, unknown>> | undefined
 
 const countsSql = `
-SELECT (SELECT count(*) FROM guild_core.run_steps) AS steps, (SELECT count(*) FROM guild_audit.audit_log) AS audit,
+SELECT (SELECT count(*) FROM guild_core.run_steps) AS steps, (SELECT count(*) FROM guild_core.events) AS events,
+  (SELECT count(*) FROM guild_audit.audit_log) AS audit,
   (SELECT md5(string_agg(s.invocation_id || s.seq || s.attempt || s.name || s.request, ',' ORDER BY s.invocation_id, s.seq)) FROM guild_core.run_steps s) AS step_content,
+  (SELECT md5(string_agg(e.id || e.trace_id || e.received_at || e.dedup_key || e.decided_at, ',' ORDER BY e.id)) FROM guild_core.events e) AS event_content,
   (SELECT md5(string_agg(a.seq || a.id || a.timestamp || a.hash, ',' ORDER BY a.seq)) FROM guild_audit.audit_log a) AS audit_content`
 
 /** Runs of the last 590 days, one every other day with six steps; the trail of the same time, one row a day. */

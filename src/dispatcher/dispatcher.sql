@@ -8,8 +8,8 @@ FROM jsonb_to_recordset($1::jsonb) AS g (
   subject_id text, subject_url text, bot boolean, received_at timestamptz
 )
 LEFT JOIN guild_core.receipts received ON received.id = g.receipt_id
-LEFT JOIN guild_core.events same ON same.id = g.id
-LEFT JOIN guild_core.events fact ON fact.source = g.source AND fact.dedup_key = g.dedup_key
+LEFT JOIN guild_core.event_keys same ON same.id = g.id
+LEFT JOIN guild_core.event_keys fact ON fact.source = g.source AND fact.dedup_key = g.dedup_key
 LEFT JOIN guild_core.actions action ON action.id = g.marker
 -- A body signed without its delivery id can be sent again under another one; several events of one delivery share a body.
 LEFT JOIN LATERAL (
@@ -43,9 +43,17 @@ LEFT JOIN LATERAL (
 
 -- name: write
 -- The rows of a batch: events, their receipts and their invocations. Another dispatcher may be deciding the same: the unique keys of
--- events and receipts say who was first, and only the receipts that are returned were written here.
+-- event_keys and receipts say who was first, and only the receipts that are returned were written here.
 -- $1 events · $2 receipts · $3 invocations · $4 events that join runs which have not started · $5 runs that are to stop
-WITH new_events AS (
+WITH new_keys AS (
+  INSERT INTO guild_core.event_keys (id, source, dedup_key, received_at)
+  SELECT id, source, dedup_key, received_at
+  FROM jsonb_to_recordset($1::jsonb) AS e (id text, source text, dedup_key text, received_at timestamptz)
+  -- One order for all, so that two dispatchers with the same events wait for one another and do not deadlock.
+  ORDER BY source, dedup_key
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), new_events AS (
   INSERT INTO guild_core.events
     (id, type, source, connector, chapter, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload, metadata,
      occurred_at, received_at, causal_root, causal_depth, causal_parent, disposition, rule, reason, invocations, codex_commit, decided_at)
@@ -57,9 +65,7 @@ WITH new_events AS (
     causal_depth integer, causal_parent text, disposition text, rule text, reason text, invocations integer, codex_commit text,
     decided_at timestamptz
   )
-  -- One order for all, so that two dispatchers with the same events wait for one another and do not deadlock.
-  ORDER BY source, dedup_key
-  ON CONFLICT DO NOTHING
+  WHERE id IN (SELECT id FROM new_keys)
   RETURNING id
 ), new_receipts AS (
   INSERT INTO guild_core.receipts (id, event_id, duplicate_of, source, delivery_id, body_hash, disposition, received_at)
@@ -90,7 +96,9 @@ WITH new_events AS (
   SET coalesced = i.coalesced + j.events, 
       priority = (guild_core.lanes())[least(j.lane, array_position(guild_core.lanes(), i.priority::text))],
       latest_event_id = CASE
-        WHEN j.occurred_at >= (SELECT e.occurred_at FROM guild_core.events e WHERE e.id = coalesce(i.latest_event_id, i.event_id))
+        WHEN j.occurred_at >= (
+          SELECT e.occurred_at FROM guild_core.event_keys k JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
+          WHERE k.id = coalesce(i.latest_event_id, i.event_id))
         THEN j.event_id ELSE i.latest_event_id END
   FROM (
     SELECT run, count(*)::integer AS events, max(occurred_at) AS occurred_at,

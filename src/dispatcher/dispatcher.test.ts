@@ -29,7 +29,9 @@ beforeAll(async () => {
 beforeEach(async () => {
   outbox = new RecordingOutbox()
   await db.query(
-    text('TRUNCATE guild_core.events, guild_core.receipts, guild_core.decisions, guild_core.invocations CASCADE'),
+    text(
+      'TRUNCATE guild_core.events, guild_core.event_keys, guild_core.receipts, guild_core.decisions, guild_core.invocations CASCADE',
+    ),
   )
 })
 afterAll(async () => {

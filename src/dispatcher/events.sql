@@ -4,7 +4,7 @@ SELECT e.id, e.type, e.source, e.connector, e.chapter, e.priority, e.trace_id, e
   e.codex_commit, NULL AS receipt_id, NULL AS duplicate_of
 FROM guild_core.events e
 WHERE ($2::text IS NULL OR e.type = $2) AND ($3::text IS NULL OR e.disposition = $3) AND ($4::text IS NULL OR e.source = $4)
-  AND ($5::text IS NULL OR (e.received_at, e.id) < (SELECT b.received_at, b.id FROM guild_core.events b WHERE b.id = $5))
+  AND ($5::text IS NULL OR (e.received_at, e.id) < (SELECT b.received_at, b.id FROM guild_core.event_keys b WHERE b.id = $5))
 ORDER BY e.received_at DESC, e.id DESC
 LIMIT $1;
 
@@ -17,7 +17,8 @@ SELECT r.event_id AS id, coalesce(e.type, 'UNREADABLE') AS type, r.source, coale
   coalesce(e.causal_depth, 0) AS causal_depth, e.causal_parent, coalesce(e.occurred_at, r.received_at) AS occurred_at, r.received_at,
   coalesce(d.at, r.received_at) AS decided_at, coalesce(d.codex_commit, '') AS codex_commit, r.id AS receipt_id, r.duplicate_of
 FROM guild_core.receipts r
-LEFT JOIN guild_core.events e ON e.id = r.duplicate_of
+LEFT JOIN guild_core.event_keys k ON k.id = r.duplicate_of
+LEFT JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
 LEFT JOIN LATERAL (
   SELECT d.reason, d.at, d.codex_commit FROM guild_core.decisions d
   WHERE d.event_id = coalesce(r.duplicate_of, r.event_id) AND d.receipt_id = r.id AND d.agent_id IS NULL
@@ -37,4 +38,4 @@ SELECT e.*, (
   SELECT count(*) FROM guild_core.receipts r WHERE r.event_id = e.id OR r.duplicate_of = e.id
 ) AS receptions
 FROM guild_core.events e
-WHERE e.id = $1;
+WHERE e.id = $1 AND e.received_at = (SELECT k.received_at FROM guild_core.event_keys k WHERE k.id = $1);

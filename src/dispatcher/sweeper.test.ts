@@ -21,7 +21,9 @@ afterAll(async () => {
   await db.close()
 })
 beforeEach(async () => {
-  await db.query(text('TRUNCATE guild_core.events, guild_core.receipts, guild_core.invocations CASCADE'))
+  await db.query(
+    text('TRUNCATE guild_core.events, guild_core.event_keys, guild_core.receipts, guild_core.invocations CASCADE'),
+  )
   outbox = new RecordingOutbox()
   now = start
   const consumer = dispatcher({

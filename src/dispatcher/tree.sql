@@ -1,9 +1,10 @@
 -- name: rootOf
 -- Of the id of an event, reception, run or action, or of the root itself.
 SELECT root FROM (
-  SELECT causal_root AS root FROM guild_core.events WHERE id = $1
+  SELECT causal_root AS root FROM guild_core.events WHERE id = $1 AND received_at = (SELECT k.received_at FROM guild_core.event_keys k WHERE k.id = $1)
   UNION ALL
-  SELECT e.causal_root FROM guild_core.receipts r JOIN guild_core.events e ON e.id = coalesce(r.duplicate_of, r.event_id)
+  SELECT e.causal_root FROM guild_core.receipts r JOIN guild_core.event_keys k ON k.id = coalesce(r.duplicate_of, r.event_id)
+  JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
   WHERE r.id = $1 OR r.event_id = $1 OR r.delivery_id = $1
   UNION ALL
   SELECT causal_root FROM guild_core.invocations WHERE id = $1

@@ -2,7 +2,9 @@
 -- Any id that people hold → the events it leads to, the one that led to runs first.
 SELECT found.event_id
 FROM (
-  SELECT id AS event_id FROM guild_core.events WHERE id = $1 OR trace_id = $1
+  SELECT id AS event_id FROM guild_core.event_keys WHERE id = $1
+  UNION
+  SELECT id FROM guild_core.events WHERE trace_id = $1
   UNION
   SELECT coalesce(duplicate_of, event_id) FROM guild_core.receipts WHERE id = $1 OR event_id = $1 OR delivery_id = $1
   UNION
@@ -12,7 +14,8 @@ FROM (
   UNION
   SELECT a.event_id FROM guild_core.approvals p JOIN guild_core.actions a ON a.id = p.action_id WHERE p.id = $1
 ) found
-LEFT JOIN guild_core.events e ON e.id = found.event_id
+LEFT JOIN guild_core.event_keys k ON k.id = found.event_id
+LEFT JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
 ORDER BY e.invocations DESC NULLS LAST, found.event_id
 LIMIT 20;
 
@@ -20,7 +23,7 @@ LIMIT 20;
 SELECT id, type, source, connector, chapter, priority, trace_id, subject_kind, subject_id, actor, dedup_key, occurred_at, received_at,
   causal_root, causal_depth, causal_parent, disposition, rule, reason, invocations, codex_commit, decided_at,
   metadata -> 'subject' ->> 'url' AS subject_url
-FROM guild_core.events WHERE id = $1;
+FROM guild_core.events WHERE id = $1 AND received_at = (SELECT k.received_at FROM guild_core.event_keys k WHERE k.id = $1);
 
 -- name: receipts
 SELECT id, event_id, duplicate_of, source, delivery_id, disposition, received_at

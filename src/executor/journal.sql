@@ -35,7 +35,8 @@ SELECT e.id, e.type, e.source, e.payload, e.metadata,
    WHERE s.invocation_id = i.id AND s.run_at = i.made_at) AS steps
 FROM guild_core.invocations i
 -- Of the events that joined the run before it started the newest one holds.
-JOIN guild_core.events e ON e.id = coalesce(i.latest_event_id, i.event_id)
+JOIN guild_core.event_keys k ON k.id = coalesce(i.latest_event_id, i.event_id)
+JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
 WHERE i.id = $1;
 
 -- name: look

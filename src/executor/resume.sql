@@ -20,7 +20,8 @@ RETURNING id;
 -- Runs that a grant can set going again, newest first, for as long as a person may still care.
 SELECT i.id, i.agent_id, i.chapter, i.event_id, i.causal_root, i.priority, i.reason, i.reason_detail, i.finished_at, i.input_tokens,
   i.output_tokens, i.cost_micros, e.type AS event_type, e.subject_id
-FROM guild_core.invocations i JOIN guild_core.events e ON e.id = i.event_id
+FROM guild_core.invocations i JOIN guild_core.event_keys k ON k.id = i.event_id
+JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
 WHERE i.state = 'STOPPED' AND i.reason IN ('BUDGET_RUN', 'BUDGET_AGENT', 'BUDGET_CHAPTER', 'BUDGET_ORG', 'CAUSAL_DEPTH')
   AND NOT i.journal_forgotten AND i.finished_at > now() - interval '7 days'
 ORDER BY i.finished_at DESC LIMIT $1;

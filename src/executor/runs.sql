@@ -5,7 +5,8 @@ SELECT i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i
   i.provider, i.model, i.model_calls, i.tool_calls, i.input_tokens, i.output_tokens, i.cost_micros, i.actions, i.codex_commit,
   i.transcript_ref, e.type AS event_type, e.source, e.subject_id
 FROM guild_core.invocations i
-JOIN guild_core.events e ON e.id = i.event_id
+JOIN guild_core.event_keys k ON k.id = i.event_id
+JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
 WHERE ($1::text IS NULL OR i.state = $1) AND ($2::text IS NULL OR i.agent_id = $2)
   AND ($3::text IS NULL OR (i.queued_at, i.id) < (SELECT b.queued_at, b.id FROM guild_core.invocations b WHERE b.id = $3))
 ORDER BY i.queued_at DESC, i.id DESC
@@ -29,5 +30,6 @@ SELECT i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i
   (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.id), '[]')
    FROM guild_core.decisions d WHERE d.invocation_id = i.id) AS decisions
 FROM guild_core.invocations i
-JOIN guild_core.events e ON e.id = i.event_id
+JOIN guild_core.event_keys k ON k.id = i.event_id
+JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
 WHERE i.id = $1;

@@ -204,7 +204,10 @@ INSERT INTO guild_core.run_steps (invocation_id, run_at, seq, attempt, kind, nam
 SELECT id, made_at, $2, 1, 'llm', 'p/m', 'INTENT', $3, $4::jsonb FROM guild_core.invocations WHERE id = $1`
 
 const inventSql = `
-WITH event AS (
+WITH key AS (
+  INSERT INTO guild_core.event_keys (id, source, dedup_key, received_at)
+  VALUES ('evt_' || $1::integer, 's', 'evt_' || $1::integer, now())
+), event AS (
   INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload,
     metadata, occurred_at, received_at, causal_root, causal_depth, disposition, reason, codex_commit)
   VALUES ('evt_' || $1::integer, 'T', 's', 's', 'NORMAL', 't', 'k', 'x', 'a', 'evt_' || $1::integer, '{}', '{}', now(), now(), 'r', 0,

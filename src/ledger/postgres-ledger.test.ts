@@ -362,7 +362,8 @@ async function anInvocation(state: string, epoch: number): Promise<string> {
   unique += 1
   const id = `inv_${unique}`
   await db.query(
-    text(`INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key,
+    text(`WITH key AS (INSERT INTO guild_core.event_keys (id, source, dedup_key, received_at) VALUES ($1, 's', $1, now()))
+      INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key,
       payload, metadata, occurred_at, received_at, causal_root, causal_depth, disposition, reason, codex_commit)
       VALUES ($1, 'T', 's', 's', 'NORMAL', 't', 'k', 'x', 'a', $1, '{}', '{}', now(), now(), $1, 0, 'ROUTED', '', 'c')`),
     [`evt_${id}`],

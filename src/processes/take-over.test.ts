@@ -11,6 +11,7 @@ beforeEach(async () => {
 afterEach(() => database.close())
 
 const anEvent = `
+  WITH key AS (INSERT INTO guild_core.event_keys (id, source, dedup_key, received_at) VALUES ('evt_1', 's', 'd', now()))
   INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload,
     metadata, occurred_at, received_at, causal_root, causal_depth, disposition, reason, codex_commit)
   VALUES ('evt_1', 'T', 's', 's', 'NORMAL', 't', 'k', 'i', 'a', 'd', '{}', '{}', now(), now(), 'evt_1', 0, 'ROUTED', 'r', 'c')`

@@ -27,7 +27,9 @@ beforeAll(async () => {
 })
 beforeEach(async () => {
   await db.query(
-    text('TRUNCATE guild_core.agents, guild_core.routing_rules, guild_core.codex_snapshots, guild_core.events CASCADE'),
+    text(
+      'TRUNCATE guild_core.agents, guild_core.routing_rules, guild_core.codex_snapshots, guild_core.events, guild_core.event_keys CASCADE',
+    ),
   )
 })
 afterAll(async () => {
@@ -143,7 +145,8 @@ let runs = 0
 async function aRun(agentId: string, state: string, at: string) {
   runs += 1
   await db.query(
-    text(`WITH e AS (
+    text(`WITH k AS (
+      INSERT INTO guild_core.event_keys (id, source, dedup_key, received_at) VALUES ('evt_' || $1, 's', $1, $4)), e AS (
       INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload,
         metadata, occurred_at, received_at, causal_root, causal_depth, disposition, reason, codex_commit)
       VALUES ('evt_' || $1, 'T', 's', 's', 'NORMAL', 't', 'k', 'x', 'a', $1, '{}', '{}', $4, $4, $1, 0, 'ROUTED', '', 'c') RETURNING id)

@@ -46,6 +46,9 @@ export const tableOutbox: Outbox = {
   async add(tx, topic, messages) {
     for (const message of messages) await tx.query(put, [topic, JSON.stringify(message)])
   },
+  async addAll(tx, batches) {
+    for (const { topic, messages } of batches) await this.add(tx, topic, messages)
+  },
   async relay() {},
 }
 

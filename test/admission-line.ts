@@ -63,10 +63,14 @@ export class AdmissionLine {
     this.db = db
     this.llm = new ScriptedLlm(setup.script ?? (() => ({ text: 'Done.' })))
     this.snapshot = { ...aSnapshot(setup.agents, setup.routes), policies: setup.policies ?? [] }
+    const add = (topic: string, messages: readonly BusMessage[]) => {
+      this.waiting.push(...messages.map((message) => ({ topic, message })))
+      return Promise.resolve()
+    }
     this.outbox = {
-      add: (_tx, topic, messages) => {
-        this.waiting.push(...messages.map((message) => ({ topic, message })))
-        return Promise.resolve()
+      add: (_tx, topic, messages) => add(topic, messages),
+      addAll: async (_tx, batches) => {
+        for (const { topic, messages } of batches) await add(topic, messages)
       },
       relay: () => Promise.resolve(),
     }

@@ -1,4 +1,4 @@
-import type { BusMessage } from '../src/bus/bus.ts'
+import type { BusMessage, TopicBatch } from '../src/bus/bus.ts'
 import type { Outbox } from '../src/bus/outbox.ts'
 import { compileCondition } from '../src/codex/condition.ts'
 import { agent as agentSchema } from '../src/codex/kinds.ts'
@@ -142,6 +142,9 @@ export class RecordingOutbox implements Outbox {
   add(_tx: unknown, topic: string, messages: readonly BusMessage[]): Promise<void> {
     this.sent.push(...messages.map((message) => ({ topic, message })))
     return Promise.resolve()
+  }
+  async addAll(tx: unknown, batches: readonly TopicBatch[]): Promise<void> {
+    for (const { topic, messages } of batches) await this.add(tx, topic, messages)
   }
   relay(): Promise<void> {
     return Promise.resolve()

@@ -1,4 +1,4 @@
-import type { BusMessage, Nack } from '../src/bus/bus.ts'
+import type { BusMessage, Nack, TopicBatch } from '../src/bus/bus.ts'
 import type { Outbox } from '../src/bus/outbox.ts'
 import { compileCondition } from '../src/codex/condition.ts'
 import { agent as agentSchema } from '../src/codex/kinds.ts'
@@ -240,7 +240,10 @@ export class Bench {
       const text = `INSERT INTO guild_core.outbox (topic, message) SELECT $1, jsonb_array_elements($2::jsonb)`
       await tx.query(statement('outbox', text), [topic, JSON.stringify(messages)])
     }
-    return { add, relay: () => Promise.resolve() }
+    const addAll = async (tx: Queryable, batches: readonly TopicBatch[]) => {
+      for (const { topic, messages } of batches) await add(tx, topic, messages)
+    }
+    return { add, addAll, relay: () => Promise.resolve() }
   }
 
   /** What was put into the outbox for this run and committed. */

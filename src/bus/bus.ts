@@ -13,6 +13,11 @@ export interface BusMessage {
   readonly notBefore?: Date
 }
 
+export interface TopicBatch {
+  readonly topic: string
+  readonly messages: readonly BusMessage[]
+}
+
 export interface Delivery {
   readonly id: string
   readonly topic: string

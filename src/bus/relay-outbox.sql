@@ -1,7 +1,7 @@
 -- name: add
 WITH added AS (
   INSERT INTO guild_core.outbox (topic, message)
-  SELECT $1, value FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS m (value, place) ORDER BY place
+  SELECT r.value ->> 'topic', r.value -> 'message' FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS r (value, place) ORDER BY place
   RETURNING id
 )
 SELECT pg_notify('guild_outbox', '') FROM (SELECT count(*) FROM added) AS once

@@ -8,7 +8,7 @@ import { priorities } from '../kernel/event.ts'
 import { timeId } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import { topics } from '../kernel/topics.ts'
-import type { Bus, BusMessage, DeadLetter } from './bus.ts'
+import type { Bus, BusMessage, DeadLetter, TopicBatch } from './bus.ts'
 import { priorityOf, toWire } from './message-rules.ts'
 import type { Outbox } from './outbox.ts'
 
@@ -59,8 +59,14 @@ export class RelayOutbox implements Outbox {
   }
 
   async add(tx: Queryable, topic: string, messages: readonly BusMessage[]): Promise<void> {
-    const wire = toWire(topic, messages)
-    if (wire.length > 0) await tx.query(sql.add, [topic, JSON.stringify(wire)])
+    await this.addAll(tx, [{ topic, messages }])
+  }
+
+  async addAll(tx: Queryable, batches: readonly TopicBatch[]): Promise<void> {
+    const rows = batches.flatMap(({ topic, messages }) =>
+      toWire(topic, messages).map((message) => ({ topic, message })),
+    )
+    if (rows.length > 0) await tx.query(sql.add, [JSON.stringify(rows)])
   }
 
   async relay(signal: AbortSignal): Promise<void> {

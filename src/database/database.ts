@@ -39,6 +39,8 @@ export interface Queryable {
 export interface Database extends Queryable, AsyncDisposable {
   readonly kind: 'postgres' | 'pglite'
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
+  /** For who makes one call of many callers': throws GUILD_DATABASE_NESTED where a call of the caller's own would. */
+  refuseNested?(): void
   /** @returns stops listening */
   listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>
   close(): Promise<void>

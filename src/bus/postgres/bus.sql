@@ -1,5 +1,5 @@
 -- name: publish
-SELECT guild_bus.publish($1, $2::jsonb, $3::text[], $4::timestamptz)
+SELECT guild_bus.publish_all($1::json, $2::text, $3::timestamptz)
 
 -- name: ensureGroup
 SELECT guild_bus.ensure_group($1, $2, $3, $4::timestamptz) AS id

@@ -4,9 +4,10 @@ import { backoffMs } from '../../kernel/backoff.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { GuildError, reasonOf } from '../../kernel/errors.ts'
 import type { Log } from '../../kernel/log.ts'
-import type { Bus, BusMessage, GroupLag, Handler, LoggedMessage, Subscription } from '../bus.ts'
+import type { Bus, BusMessage, GroupLag, Handler, LoggedMessage, Subscription, TopicBatch } from '../bus.ts'
 import { ConsumerLoop } from '../consumer-loop.ts'
-import { priorityOf, subscriptionOf, toWire } from '../message-rules.ts'
+import { priorityOf, subscriptionOf, toWire, type WireMessage } from '../message-rules.ts'
+import { GatheredPublish } from './gathered-publish.ts'
 import { PostgresClaims } from './postgres-claims.ts'
 import { Wakes } from './wakes.ts'
 
@@ -35,7 +36,20 @@ export interface PostgresBusDeps {
   readonly time?: 'database' | 'clock'
 }
 
+/** What one call publishes, as the statement takes it. */
+interface Parcel {
+  readonly messages: number
+  readonly bytes: number
+  /** JSON each */
+  readonly meta: readonly string[]
+  readonly bodies: readonly string[]
+}
+
 const channel = 'guild_bus'
+/** Between two bodies in one text: JSON never holds it unescaped. */
+const bodyEnd = '\u001E'
+/** One waits for the disk while another is worked on. */
+const statementsMax = 2
 const trimBatch = 5_000
 const openRetry = { baseMs: 100, maxMs: 10_000 }
 
@@ -48,10 +62,15 @@ export class PostgresBus implements Bus {
   readonly #wakes: Wakes
   readonly #closing = new AbortController()
   readonly #consumers = new Set<Promise<void>>()
+  readonly #publishing: GatheredPublish<Parcel>
 
   constructor(deps: PostgresBusDeps) {
     this.#deps = deps
     const { database, clock, log } = deps
+    this.#publishing = new GatheredPublish(
+      (parcels) => this.#write(database, parcels),
+      database.kind === 'pglite' ? 1 : statementsMax,
+    )
     this.#wakes = new Wakes({
       clock,
       log,
@@ -62,16 +81,15 @@ export class PostgresBus implements Bus {
   }
 
   async publish(topic: string, messages: readonly BusMessage[]): Promise<void> {
-    await this.publishIn(this.#deps.database, topic, messages)
+    this.#deps.database.refuseNested?.()
+    const parcel = parcelOf([{ topic, messages }])
+    if (parcel.messages > 0) await this.#publishing.publish(parcel)
   }
 
-  /** Publishes if, and only if, the caller's transaction commits. */
-  async publishIn(tx: Queryable, topic: string, messages: readonly BusMessage[]): Promise<void> {
-    const wire = toWire(topic, messages)
-    if (wire.length === 0) return
-    const meta = wire.map(({ id, key, lane, notBefore }) => ({ id, key, lane, not_before: notBefore }))
-    const bodies = wire.map(({ body }) => body)
-    await tx.query(sql.publish, [topic, JSON.stringify(meta), bodies, this.#now()])
+  /** Publishes if, and only if, the caller's transaction commits; one statement, however many topics. */
+  async publishIn(tx: Queryable, batches: readonly TopicBatch[]): Promise<void> {
+    const parcel = parcelOf(batches)
+    if (parcel.messages > 0) await this.#write(tx, [parcel])
   }
 
   async ensureGroup(subscription: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<void> {
@@ -186,9 +204,26 @@ export class PostgresBus implements Bus {
     return id
   }
 
+  async #write(tx: Queryable, parcels: readonly Parcel[]): Promise<void> {
+    const meta = parcels.flatMap((parcel) => parcel.meta)
+    const bodies = parcels.flatMap((parcel) => parcel.bodies)
+    await tx.query(sql.publish, [`[${meta.join(',')}]`, bodies.join(bodyEnd), this.#now()])
+  }
+
   #now(): Date | null {
     return this.#deps.time === 'clock' ? this.#deps.clock.now() : null
   }
+}
+
+function parcelOf(batches: readonly TopicBatch[]): Parcel {
+  const wires = batches.flatMap(({ topic, messages }) => toWire(topic, messages).map((wire) => ({ topic, wire })))
+  const bodies = wires.map(({ wire }) => wire.body)
+  const bytes = bodies.reduce((sum, body) => sum + body.length, 0)
+  return { messages: wires.length, bytes, meta: wires.map(({ topic, wire }) => metaOf(topic, wire)), bodies }
+}
+
+function metaOf(topic: string, { id, key, lane, notBefore }: WireMessage): string {
+  return JSON.stringify({ topic, id, key, lane, not_before: notBefore })
 }
 
 interface PeekRow {

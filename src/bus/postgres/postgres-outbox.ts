@@ -1,5 +1,5 @@
 import type { Queryable } from '../../database/database.ts'
-import type { BusMessage } from '../bus.ts'
+import type { BusMessage, TopicBatch } from '../bus.ts'
 import type { Outbox } from '../outbox.ts'
 import type { PostgresBus } from './postgres-bus.ts'
 
@@ -12,7 +12,11 @@ export class PostgresOutbox implements Outbox {
   }
 
   async add(tx: Queryable, topic: string, messages: readonly BusMessage[]): Promise<void> {
-    await this.#bus.publishIn(tx, topic, messages)
+    await this.#bus.publishIn(tx, [{ topic, messages }])
+  }
+
+  async addAll(tx: Queryable, batches: readonly TopicBatch[]): Promise<void> {
+    await this.#bus.publishIn(tx, batches)
   }
 
   async relay(signal: AbortSignal): Promise<void> {

@@ -52,6 +52,10 @@ export class PgliteDatabase implements MigratableDatabase {
     return this.#scope.run((ensureOpen) => this.#alone(() => this.#attempt(work, ensureOpen)))
   }
 
+  refuseNested(): void {
+    this.#scope.refuseNested()
+  }
+
   async listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>> {
     this.#scope.refuseNested()
     const listener: OnNotify = (from, payload) => {

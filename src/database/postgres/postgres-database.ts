@@ -81,6 +81,10 @@ export class PostgresDatabase implements MigratableDatabase {
     )
   }
 
+  refuseNested(): void {
+    this.#scope.refuseNested()
+  }
+
   async listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>> {
     this.#scope.refuseNested()
     return this.#tracked(() => this.#listener.listen(channel, (payload) => this.#scope.later(() => onNotify(payload))))

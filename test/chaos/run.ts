@@ -3,16 +3,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { writeCodex } from './codex.ts'
-import { embeddedGuild, type Guild, type GuildParts } from './configuration.ts'
+import { embeddedGuild, type Guild, type GuildParts, servedGuild } from './configuration.ts'
 import { Deliveries } from './deliveries.ts'
 import { direct, type Fault } from './director.ts'
 import { faultKinds, plan } from './faults.ts'
 import { figures, type FaultFigures, type Resumes, resumes, resumeMsMax } from './measure.ts'
 import type { Config, Options } from './options.ts'
 import { guildCommand } from './process.ts'
+import { PostgresServer } from './postgres-server.ts'
 import { type Books, readBooks } from './reconcile.ts'
 import { Proxy } from './proxy.ts'
 import { Random } from './random.ts'
+import { RedisServer } from './redis-server.ts'
 import { SmallDisk } from './small-disk.ts'
 import { FakeTarget } from './target.ts'
 import { waitFor } from './wait.ts'
@@ -64,16 +66,18 @@ export async function runConfiguration(config: Config, options: Options, progres
   const target = stack.use(await FakeTarget.open())
   const proxy = stack.use(await Proxy.open(() => target.port))
   const parts: GuildParts = { config, folder, codex, artifacts: disk.folder, target: proxy }
-  const guild = embeddedGuild(parts)
+  const servers = config === 'embedded' ? null : await openServers(config, folder, stack)
+  const guild = servers ? await servedGuild(parts, servers) : embeddedGuild(parts)
   stack.defer(async () => {
     await Promise.all(guild.processes.map((one) => one.kill()))
   })
   await Promise.all(guild.processes.map((one) => one.start()))
   const stop = new AbortController()
+  const gateways = guild.processes.filter(({ name }) => name === 'guild' || name.startsWith('gateway'))
   const deliveries = new Deliveries({
     deliveries: options.deliveries,
     senders,
-    urls: () => guild.processes.flatMap(({ url }) => (url === null ? [] : [`${url}/webhooks/github`])),
+    urls: () => gateways.flatMap(({ url }) => (url === null ? [] : [`${url}/webhooks/github`])),
     signal: stop.signal,
   })
   const world: World = {
@@ -84,10 +88,20 @@ export async function runConfiguration(config: Config, options: Options, progres
     deliveries,
     deliveriesMax: options.deliveries,
     pending: () => [...deliveries.accepted.keys()].filter((issue) => target.firstEffect(issue) === undefined),
-    proxies: { target: proxy, postgres: null, redis: null },
+    postgres: servers?.postgres ?? null,
+    redis: servers?.redis ?? null,
+    proxies: { target: proxy, postgres: servers?.postgresProxy ?? null, redis: servers?.redisProxy ?? null },
     disk: { fill: disk.fill },
   }
   return await play(world, guild, options, stop, progress)
+}
+
+async function openServers(config: Config, folder: string, stack: AsyncDisposableStack) {
+  const postgres = stack.use(await PostgresServer.open(folder))
+  const postgresProxy = stack.use(await Proxy.open(() => postgres.port))
+  if (config === 'postgres') return { postgres, postgresProxy, redis: null, redisProxy: null }
+  const redis = stack.use(await RedisServer.open(folder))
+  return { postgres, postgresProxy, redis, redisProxy: stack.use(await Proxy.open(() => redis.port)) }
 }
 
 async function play(

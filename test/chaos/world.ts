@@ -1,7 +1,9 @@
 import type { Config } from './options.ts'
 import type { Deliveries } from './deliveries.ts'
 import type { GuildProcess } from './process.ts'
+import type { PostgresServer } from './postgres-server.ts'
 import type { Proxy } from './proxy.ts'
+import type { RedisServer } from './redis-server.ts'
 import type { FakeTarget } from './target.ts'
 
 /** Everything a fault can get at. */
@@ -11,6 +13,8 @@ export interface World {
   readonly processes: readonly GuildProcess[]
   readonly target: FakeTarget
   readonly deliveries: Deliveries
+  readonly postgres: PostgresServer | null
+  readonly redis: RedisServer | null
   readonly deliveriesMax: number
   /** issues whose delivery was accepted and that have no effect yet */
   pending(): readonly number[]

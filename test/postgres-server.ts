@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
-import { chown, mkdtemp, rm } from 'node:fs/promises'
+import { chown, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -98,6 +98,18 @@ export class PostgresServer implements AsyncDisposable {
     if (child === undefined) return
     this.#process = undefined
     const exit = once(child, 'exit')
+    child.stdin?.end()
+    await exit
+  }
+
+  /** As a power cut leaves it: no checkpoint, recovery at `resume`, unlogged tables empty. */
+  async crash(): Promise<void> {
+    const child = this.#process
+    if (child === undefined) return
+    this.#process = undefined
+    const exit = once(child, 'exit')
+    const [pid] = (await readFile(join(this.#folder, 'data', 'postmaster.pid'), 'utf8')).split('\n')
+    process.kill(Number(pid), 'SIGQUIT')
     child.stdin?.end()
     await exit
   }

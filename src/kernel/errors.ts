@@ -98,6 +98,19 @@ export const errorCatalogue = {
     'the message {id} cannot be published on {topic}: {why}',
     'Bodies are JSON of at most 26 MiB; topics, ids and keys are well-formed text without U+0000.',
   ),
+  // cache
+  GUILD_CACHE_UNAVAILABLE: row(
+    503,
+    true,
+    'the cache has no answer: {why}',
+    'Try again: somebody else is counting, or has died doing so. When it stays, see what the log says of the database.',
+  ),
+  GUILD_CACHE_INVALID: row(
+    422,
+    false,
+    'the cache cannot keep {key}: {why}',
+    'This is a bug of the caller: the bounds of keys, values and limits are in docs/cache.md.',
+  ),
   // http
   GUILD_UNAUTHENTICATED: row(
     401,

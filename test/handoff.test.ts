@@ -17,7 +17,7 @@ beforeAll(async () => {
 })
 beforeEach(async () => {
   proposals.length = 0
-  const tables = ['events', 'receipts', 'decisions', 'invocations', 'agent_breakers']
+  const tables = ['event_keys', 'events', 'receipts', 'decisions', 'invocations', 'agent_breakers']
   await db.query(text(`TRUNCATE ${tables.map((name) => `guild_core.${name}`).join(', ')} CASCADE`))
 })
 afterAll(() => db.close())

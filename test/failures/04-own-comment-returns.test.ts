@@ -64,7 +64,16 @@ beforeAll(async () => {
   await once(hooks, 'listening')
 })
 beforeEach(async () => {
-  const tables = ['events', 'receipts', 'decisions', 'invocations', 'actions', 'action_meanings', 'breakers']
+  const tables = [
+    'event_keys',
+    'events',
+    'receipts',
+    'decisions',
+    'invocations',
+    'actions',
+    'action_meanings',
+    'breakers',
+  ]
   await db.query(text(`TRUNCATE ${tables.map((name) => `guild_core.${name}`).join(', ')} CASCADE`))
   sandbox = await startSandbox({ clock: systemClock })
   const { port } = hooks.address() as AddressInfo // it listens on TCP

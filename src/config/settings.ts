@@ -64,11 +64,16 @@ export const settingRows = {
   databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', secret.optional(), {
     secret: true,
   }),
-  eventBusUrl: row('EVENT_BUS_URL', 'postgres: uses the database; redis://host:6379 needs DATABASE_URL', secret, {
-    default: 'postgres:',
-    secret: true,
-    shown: withoutPath,
-  }),
+  eventBusUrl: row(
+    'EVENT_BUS_URL',
+    'postgres: uses the database; redis://host:6379 carries runs and actions, the database the rest',
+    secret,
+    {
+      default: 'postgres:',
+      secret: true,
+      shown: withoutPath,
+    },
+  ),
   redisUrl: row(
     'REDIS_URL',
     'redis://[user:password@]host:6379, rediss: for TLS, ?cluster=true for a cluster; absent: the database counts limits',

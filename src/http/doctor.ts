@@ -119,6 +119,7 @@ const checks: Readonly<Record<string, Check>> = {
       fix: 'Run `guild codex lint`, fix it and commit; the last good commit serves meanwhile.',
     }
   },
+  bus: ({ examineBus }) => examineBus(),
   async 'dead letters'({ bus }) {
     const count = await bus.count('guild.dead')
     return count === 0 ? ok('none') : { verdict: 'warning', finding: `${count} kept`, fix: 'See `guild dead`.' }

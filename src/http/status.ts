@@ -2,6 +2,7 @@ import type { Bus, GroupLag } from '../bus/bus.ts'
 import type { Codex, CodexProblem } from '../codex/snapshot.ts'
 import type { Database } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
+import type { DoctorCheck } from './doctor.ts'
 import { topics } from '../kernel/topics.ts'
 
 export const statusSql = statements(import.meta.url, './status.sql', [
@@ -56,6 +57,7 @@ export interface StatusDeps {
   readonly bus: Bus
   readonly codex: Codex
   readonly about: Pick<Status, 'version' | 'since' | 'roles' | 'database' | 'bus'> & { readonly codexUrl: string }
+  readonly examineBus: () => Promise<Omit<DoctorCheck, 'name'>>
   readonly isLive: (connector: string) => boolean
 }
 

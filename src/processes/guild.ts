@@ -25,7 +25,7 @@ import { type LiveBy, liveConnectors } from './connector-modes.ts'
 import { liveConnector } from './connectors.ts'
 import { gateway } from './gateway.ts'
 import type { Logger } from './logger.ts'
-import { openBus } from './open-bus.ts'
+import { type OpenBus, openBus } from './open-bus.ts'
 import { openDatabase } from './open-database.ts'
 import { openTracer } from './open-tracer.ts'
 import { type Role, roles } from './roles.ts'
@@ -58,18 +58,21 @@ export class Guild implements AsyncDisposable {
   readonly parts: Components
   /** Tells whoever finds the embedded database locked where this process listens. */
   readonly publish: (url: string) => Promise<void>
+  readonly #line: OpenBus
   readonly #log: Logger
   readonly #exporter: OtlpTracer | null
   readonly #health = new Health()
 
   private constructor(
-    parts: Pick<Guild, 'database' | 'bus' | 'outbox' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish'>,
+    parts: Pick<Guild, 'database' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish'>,
+    line: OpenBus,
     log: Logger,
     exporter: OtlpTracer | null,
   ) {
     this.database = parts.database
-    this.bus = parts.bus
-    this.outbox = parts.outbox
+    this.bus = line.bus
+    this.outbox = line.outbox
+    this.#line = line
     this.codex = parts.codex
     this.http = parts.http
     this.keys = parts.keys
@@ -93,8 +96,8 @@ export class Guild implements AsyncDisposable {
       const leases = await takeOver(database)
       if (leases > 0) log.info({ leases }, 'took over from a process that died')
     }
-    const { bus, outbox } = openBus(settings, database, systemClock, log)
-    opening.use(bus)
+    const line = opening.use(await openBus(settings, database, systemClock, log))
+    const { bus, outbox } = line
     changes.resolve(codexChanges({ database, outbox, log, live: (snapshot) => writesTo(options, snapshot) }))
     const codex = await reading
     const seen = options.sealed ? new SealedCodex(codex) : codex
@@ -114,7 +117,8 @@ export class Guild implements AsyncDisposable {
         database,
         bus,
         codex,
-        about: aboutOf(options, database),
+        about: aboutOf(options, database, line),
+        examineBus: () => line.examine(),
         isLive: (name) => liveConnector(settings, seen.current(), name),
       },
       stream,
@@ -128,7 +132,7 @@ export class Guild implements AsyncDisposable {
     })
     opening.defer(() => http.close())
     const { publish } = opened
-    const made = new Guild({ database, bus, outbox, codex, http, keys, stream, parts, publish }, log, exporter)
+    const made = new Guild({ database, codex, http, keys, stream, parts, publish }, line, log, exporter)
     guild.instance = made
     opening.move()
     return made
@@ -138,7 +142,7 @@ export class Guild implements AsyncDisposable {
   async run(which: readonly Role[], signal: AbortSignal): Promise<void> {
     const services: Service[] = [this.codex, ...which.flatMap((role) => this.parts.services[role] ?? [])]
     if (which.some((role) => role !== 'gateway'))
-      services.push({ name: 'outbox', run: (stop) => this.outbox.relay(stop) })
+      services.push({ name: 'outbox', run: (stop) => this.outbox.relay(stop) }, ...this.#line.services)
     await runServices(services, signal, this.#log, this.#health)
   }
 
@@ -157,7 +161,7 @@ export class Guild implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.http.close()
-    await this.bus.close()
+    await this.#line[Symbol.asyncDispose]()
     await this.database.close()
     await this.#exporter?.close()
   }
@@ -197,13 +201,13 @@ async function opensFirst<T>(first: Promise<T>, second: Promise<unknown>, tell: 
   }
 }
 
-function aboutOf({ settings, roles: which, version }: GuildOptions, database: Database) {
+function aboutOf({ settings, roles: which, version }: GuildOptions, database: Database, { shown: bus }: OpenBus) {
   return {
     version,
     since: new Date().toISOString(),
     roles: which.length === roles.length ? ['all'] : which,
     database: database.kind === 'pglite' ? `embedded, in ${settings.home}` : 'PostgreSQL',
-    bus: settings.eventBusUrl.reveal().split(':')[0] ?? 'postgres',
+    bus,
     // It may be https://user:token@host/…, and everybody with a key reads the status.
     codexUrl: withoutCredentials(codexUrl(settings)),
   }

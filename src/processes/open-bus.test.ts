@@ -18,18 +18,19 @@ const unused: Database = {
 describe('openBus', () => {
   it('opens a bus in the database for postgres:', async () => {
     await using database = await openTestDatabase()
-    const { bus, outbox } = openBus({ eventBusUrl: new Secret('postgres:') }, database, systemClock, silentLog)
+    const { bus, outbox } = await openBus({ eventBusUrl: new Secret('postgres:') }, database, systemClock, silentLog)
     await database.transaction((tx) => outbox.add(tx, 't', [{ id: 'm', body: 1 }]))
     expect(await bus.count('t')).toBe(1)
     await bus.close()
   })
 
   it.each([
-    ['redis://user:hidden@host/0', 'there is no bus for redis: in this version; it takes postgres:'],
-    ['nonsense', 'it has no scheme; it takes postgres:'],
+    ['amqp://user:hidden@host/0', 'there is no bus for amqp: in this version; it takes postgres: or redis://host:6379'],
+    ['nonsense', 'it has no scheme; it takes postgres: or redis://host:6379'],
     ['postgres://user:hidden@elsewhere/db', 'the bus lives in the database of DATABASE_URL; write postgres: alone'],
-  ])('refuses %s and repeats no password', (url, why) => {
-    const eventBusUrl = new Secret(url)
-    expect(() => openBus({ eventBusUrl }, unused, systemClock, silentLog)).toThrow(`EVENT_BUS_URL is not valid: ${why}`)
+    ['redis:', 'it names no host; write redis://host:6379'],
+  ])('refuses %s and repeats no password', async (url, why) => {
+    const opening = openBus({ eventBusUrl: new Secret(url) }, unused, systemClock, silentLog)
+    await expect(opening).rejects.toThrow(`EVENT_BUS_URL is not valid: ${why}`)
   })
 })

@@ -65,6 +65,8 @@ export class Rehearsal implements AsyncDisposable {
       home,
       live: [...live],
       databaseUrl: undefined,
+      eventBusUrl: new Secret('postgres:'),
+      redisUrl: undefined,
       // In the rehearsal's home: its housekeeping would clear the real ones out.
       artifactsUrl: undefined,
       recordTo: undefined,

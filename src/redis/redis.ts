@@ -1,10 +1,9 @@
-import { createClient, createCluster } from '@redis/client'
-import { backoffMs } from '../kernel/backoff.ts'
-import { GuildError, reasonOf } from '../kernel/errors.ts'
+import { GuildError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Secret } from '../kernel/secret.ts'
+import { clusterDriver, type Driver, serverDriver } from './redis-driver.ts'
 import { isNoScript, redisFailure } from './redis-failure.ts'
-import { readRedisUrl, type RedisAddress } from './redis-url.ts'
+import { readRedisUrl } from './redis-url.ts'
 import type { Script } from './script.ts'
 
 export interface RedisOptions {
@@ -15,8 +14,6 @@ export interface RedisOptions {
   readonly log: Log
   /** A command that takes longer is given up; whether it ran is then unknown. Default 10 000. */
   readonly commandMs?: number
-  /** How long `open` waits for the server. Default 10 000. */
-  readonly connectMs?: number
 }
 
 /** What adapters ask of Redis; a test may put something in between. */
@@ -33,12 +30,6 @@ export interface RedisCommands {
   listen(channel: string, onMessage: (payload: string) => void, onGap: () => void): Promise<() => Promise<void>>
 }
 
-const reconnect = { baseMs: 50, maxMs: 2_000 }
-/** A connection on which nothing moves for so long is dead, pings included. */
-const silenceMs = 15_000
-const pingMs = 5_000
-const closeMs = 2_000
-
 /**
  * One connection to a Redis server or cluster (and a second one once something listens). Reconnects by itself, for ever, with bounded
  * back-off; meanwhile commands fail at once with GUILD_REDIS_UNAVAILABLE (retryable) instead of piling up. Commands sent in one turn
@@ -48,26 +39,48 @@ export class Redis implements RedisCommands, AsyncDisposable {
   /** for people: without credentials */
   readonly shown: string
   readonly #driver: Driver
+  readonly #connected: Promise<unknown>
   readonly #commandMs: number
 
   /** @throws GUILD_CONFIG_INVALID, GUILD_REDIS_UNAVAILABLE when the server does not answer in time */
-  static async open(options: RedisOptions): Promise<Redis> {
-    const address = readRedisUrl(options.url.reveal(), options.setting)
-    const { log, connectMs = 10_000, commandMs = 10_000 } = options
-    const driver = address.cluster ? clusterDriver(address, log) : serverDriver(address, log)
+  static async open(options: RedisOptions & { readonly connectMs?: number }): Promise<Redis> {
+    const redis = Redis.start(options)
     try {
-      await within(driver.connect(), connectMs, () => driver.lastFailure() ?? `no answer within ${connectMs} ms`)
+      await redis.ready(options.connectMs ?? 10_000)
     } catch (error) {
-      driver.destroy()
-      throw redisFailure(error, 'connect')
+      redis.#driver.destroy()
+      throw error
     }
-    return new Redis(driver, address.shown, commandMs)
+    return redis
   }
 
-  private constructor(driver: Driver, shown: string, commandMs: number) {
+  /** Begins to connect and goes on until it is closed; for those that can do something without Redis. @throws GUILD_CONFIG_INVALID */
+  static start({ url, setting, log, commandMs = 10_000 }: RedisOptions): Redis {
+    const address = readRedisUrl(url.reveal(), setting)
+    const driver = address.cluster ? clusterDriver(address, log) : serverDriver(address, log)
+    const connected = driver.connect()
+    connected.catch(() => undefined) // closed before it was connected: `ready` has told why
+    return new Redis(driver, connected, address.shown, commandMs)
+  }
+
+  private constructor(driver: Driver, connected: Promise<unknown>, shown: string, commandMs: number) {
     this.#driver = driver
+    this.#connected = connected
     this.shown = shown
     this.#commandMs = commandMs
+  }
+
+  /** Resolves once the first connection stands. @throws GUILD_REDIS_UNAVAILABLE after `limitMs` */
+  async ready(limitMs: number): Promise<void> {
+    try {
+      await within(this.#connected, limitMs, () => this.#driver.lastFailure() ?? `no answer within ${limitMs} ms`)
+    } catch (error) {
+      throw redisFailure(error, 'connect')
+    }
+  }
+
+  get isReady(): boolean {
+    return this.#driver.isReady()
   }
 
   async command(key: string, args: readonly [string, ...string[]]): Promise<unknown> {
@@ -112,146 +125,6 @@ export class Redis implements RedisCommands, AsyncDisposable {
   async #send(key: string, args: readonly string[]): Promise<unknown> {
     return within(this.#driver.send(key, args), this.#commandMs)
   }
-}
-
-/** One server and a cluster, alike. */
-interface Driver {
-  connect(): Promise<unknown>
-  send(key: string, args: readonly string[]): Promise<unknown>
-  listen(channel: string, onMessage: (payload: string) => void, onGap: () => void): Promise<() => Promise<void>>
-  /** why the last attempt to connect failed */
-  lastFailure(): string | undefined
-  close(): Promise<void>
-  destroy(): void
-}
-
-interface Closable {
-  readonly isOpen: boolean
-  close(): Promise<unknown>
-  destroy(): void
-}
-
-function serverDriver(address: RedisAddress, log: Log): Driver {
-  const failures = new Failures(address.shown, log)
-  const client = createClient({ ...connection(address), database: address.database })
-  client.on('error', (error: unknown) => failures.note(error))
-  client.on('ready', () => failures.over())
-  let listening: Promise<typeof client> | undefined
-  let listener: typeof client | undefined
-  const gaps = new Set<() => void>()
-  const openListener = async () => {
-    listener = client.duplicate()
-    listener.on('error', (error: unknown) => failures.note(error))
-    await listener.connect()
-    listener.on('ready', () => {
-      for (const onGap of gaps) onGap()
-    })
-    return listener
-  }
-  return {
-    connect: () => client.connect(),
-    send: (_, args) => client.sendCommand(args),
-    async listen(channel, onMessage, onGap) {
-      const open = await (listening ??= openListener())
-      const onPayload = (payload: string) => onMessage(payload)
-      await open.subscribe(channel, onPayload)
-      gaps.add(onGap)
-      return async () => {
-        gaps.delete(onGap)
-        if (open.isReady) await open.unsubscribe(channel, onPayload)
-      }
-    },
-    lastFailure: () => failures.last,
-    async close() {
-      await Promise.all([closeClient(client), ...(listener ? [closeClient(listener)] : [])])
-    },
-    destroy() {
-      for (const each of [client, listener]) if (each?.isOpen) each.destroy()
-    },
-  }
-}
-
-/** A cluster carries pub/sub on a connection of its own already, and finds a new node for it; nobody tells of a gap. */
-function clusterDriver(address: RedisAddress, log: Log): Driver {
-  const failures = new Failures(address.shown, log)
-  const { socket, ...defaults } = connection(address)
-  const { host, port, ...common } = socket
-  const cluster = createCluster({
-    rootNodes: [{ socket: { host, port, ...common }, ...defaults }],
-    defaults: { ...defaults, socket: common },
-  })
-  cluster.on('error', (error: unknown) => failures.note(error))
-  return {
-    connect: () => cluster.connect(),
-    send: (key, args) => cluster.sendCommand(key, false, [...args]),
-    async listen(channel, onMessage) {
-      const onPayload = (payload: string | Buffer) => onMessage(String(payload))
-      await cluster.subscribe(channel, onPayload)
-      return async () => cluster.unsubscribe(channel, onPayload)
-    },
-    lastFailure: () => failures.last,
-    close: () => closeClient(cluster),
-    destroy() {
-      if (cluster.isOpen) cluster.destroy()
-    },
-  }
-}
-
-function connection({ host, port, tls, username, password }: RedisAddress) {
-  const socket = {
-    host,
-    port,
-    connectTimeout: 5_000,
-    socketTimeout: silenceMs,
-    reconnectStrategy: (retries: number) => backoffMs(retries + 1, reconnect, Math.random()),
-  }
-  return {
-    socket: tls ? { ...socket, tls: true as const } : socket,
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    name: 'guild',
-    pingInterval: pingMs,
-    disableOfflineQueue: true,
-    // A feature of Redis Enterprise that every connection would ask for in vain.
-    maintNotifications: 'disabled' as const,
-  }
-}
-
-/** One line when the server is lost and one when it is back, not one for every attempt. */
-class Failures {
-  readonly #shown: string
-  readonly #log: Log
-  last: string | undefined
-  #lost = false
-
-  constructor(shown: string, log: Log) {
-    this.#shown = shown
-    this.#log = log
-  }
-
-  note(error: unknown): void {
-    this.last = reasonOf(error)
-    if (!this.#lost) this.#log.warn({ redis: this.#shown, why: this.last }, 'redis is lost, connecting again')
-    this.#lost = true
-  }
-
-  over(): void {
-    if (this.#lost) this.#log.info({ redis: this.#shown }, 'redis is back')
-    this.#lost = false
-  }
-}
-
-async function closeClient(client: Closable): Promise<void> {
-  if (!client.isOpen) return
-  const { promise: late, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, closeMs)
-  const closed = client.close().then(
-    () => undefined,
-    () => undefined, // it was lost before: nothing is left to close
-  )
-  await Promise.race([closed, late])
-  clearTimeout(timer)
-  if (client.isOpen) client.destroy()
 }
 
 async function within<T>(work: Promise<T>, limitMs: number, why = () => `no answer within ${limitMs} ms`): Promise<T> {

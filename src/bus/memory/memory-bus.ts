@@ -87,6 +87,7 @@ export class MemoryBus implements Bus {
   }
 
   async lag(): Promise<readonly GroupLag[]> {
+    this.#reach()
     const nowMs = this.#nowMs()
     return this.#deps.log.groups.map(({ topic, name, open }) => {
       const all = [...open.values()]

@@ -97,18 +97,17 @@ export class RelayOutbox implements Outbox {
   async #relayBatch(): Promise<number> {
     const { database } = this.#deps
     const { rows } = await database.query<Row>(sql.claim, [batchMax, this.#leaseMs])
-    let open = rows.map((row) => row.id)
-    try {
-      for (const [topic, ofTopic] of Map.groupBy(rows, (row) => row.topic)) {
-        await this.#publish(topic, ofTopic)
-        const gone = new Set(ofTopic.map((row) => row.id))
-        await database.query(sql.remove, [[...gone]])
-        open = open.filter((id) => !gone.has(id))
-      }
-    } catch (error) {
+    const byTopic = [...Map.groupBy(rows, (row) => row.topic)]
+    // At once: topics have no order among one another, and a bus may send them in one go.
+    const results = await Promise.allSettled(byTopic.map(([topic, ofTopic]) => this.#publish(topic, ofTopic)))
+    const gone = byTopic.filter((_, place) => results[place]?.status === 'fulfilled').flatMap(([, ofTopic]) => ofTopic)
+    if (gone.length > 0) await database.query(sql.remove, [gone.map((row) => row.id)])
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed) {
+      const left = rows.filter((row) => !gone.includes(row)).map((row) => row.id)
       // When not even this works the lease lapses by itself.
-      await database.query(sql.release, [open])
-      throw error
+      await database.query(sql.release, [left])
+      throw failed.reason
     }
     return rows.length
   }

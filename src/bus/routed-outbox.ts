@@ -1,5 +1,5 @@
 import type { Queryable } from '../database/database.ts'
-import type { BusMessage } from './bus.ts'
+import type { BusMessage, TopicBatch } from './bus.ts'
 import { matchesTopic } from './message-rules.ts'
 import type { Outbox } from './outbox.ts'
 
@@ -20,8 +20,19 @@ export class RoutedOutbox implements Outbox {
   }
 
   async add(tx: Queryable, topic: string, messages: readonly BusMessage[]): Promise<void> {
+    await this.addAll(tx, [{ topic, messages }])
+  }
+
+  async addAll(tx: Queryable, batches: readonly TopicBatch[]): Promise<void> {
     const { durable, fast, fastTopics } = this.#deps
-    await (fastTopics.some((one) => matchesTopic(one, topic)) ? fast : durable).add(tx, topic, messages)
+    const isFast = ({ topic }: TopicBatch) => fastTopics.some((one) => matchesTopic(one, topic))
+    const ofFast = batches.filter(isFast)
+    if (ofFast.length > 0) await fast.addAll(tx, ofFast)
+    if (ofFast.length < batches.length)
+      await durable.addAll(
+        tx,
+        batches.filter((batch) => !isFast(batch)),
+      )
   }
 
   async relay(signal: AbortSignal): Promise<void> {

@@ -1,5 +1,5 @@
 import type { BenchCase, Floor, Lab, Table } from './case.ts'
-import { guildHop } from './hops/guild.ts'
+import { guildHop, guildOnRedis } from './hops/guild.ts'
 import { skipLockedLoop, streamLoop } from './hops/hand-written.ts'
 import { type Hop, type Load, loads, through } from './hops/hop.ts'
 import { bullmq, graphileWorker, pgBoss } from './hops/peers.ts'
@@ -30,7 +30,13 @@ stream a lane, acknowledged and deleted after the handler. Neither counts attemp
         hops: [guildHop('postgres'), skipLockedLoop, pgBoss, graphileWorker, guildHop('pglite')],
       },
       ...(onRedis
-        ? [{ store: 'Redis', floor: 'XREADGROUP loop', hops: [streamLoop('everysec'), bullmq('everysec')] }]
+        ? [
+            {
+              store: 'Redis',
+              floor: 'XREADGROUP loop',
+              hops: [guildOnRedis('everysec'), streamLoop('everysec'), bullmq('everysec')],
+            },
+          ]
         : []),
     ]
     const tables: Table[] = []

@@ -11,6 +11,10 @@ import { forPeople, keep, met, type Record } from './report.ts'
 
 /** Name → module; loaded when asked for, so that one that cannot be loaded stops nobody else. */
 const cases: Readonly<{ [name: string]: { readonly about: string; readonly load: () => Promise<BenchCase> } }> = {
+  b2: {
+    about: 'from an inbound event to READY on the topic of its agent',
+    load: async () => (await import('./dispatch.ts')).dispatch,
+  },
   b4: {
     about: 'one hop of the bus, against BullMQ, pg-boss, graphile-worker and loops written by hand',
     load: async () => (await import('./bus-hop.ts')).busHop,

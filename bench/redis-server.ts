@@ -49,6 +49,14 @@ export class RedisServer implements AsyncDisposable {
     return `redis://127.0.0.1:${this.port}`
   }
 
+  /** Empties it: databases of a Redis share its memory and its file. */
+  async flush(): Promise<void> {
+    const socket = connect(this.port, '127.0.0.1')
+    socket.write('FLUSHALL\r\n')
+    await once(socket, 'data')
+    socket.destroy()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stop()
   }

@@ -59,7 +59,7 @@ export function streamLoop(appendfsync: 'everysec' | 'always'): Hop {
       if (server === null) throw new Error('no redis-server')
       const writer = new Redis(server.url, { enableAutoPipelining: true })
       const reader = new Redis(server.url)
-      await reader.flushall()
+      await server.flush()
       const lanes = [0, 1, 2, 3, 4].map((lane) => `lane:${lane}`)
       for (const lane of lanes) await reader.xgroup('CREATE', lane, 'g', '0', 'MKSTREAM')
       const stop = new AbortController()

@@ -1,6 +1,5 @@
 import { Queue, Worker } from 'bullmq'
 import { Logger, makeWorkerUtils, run } from 'graphile-worker'
-import { Redis } from 'ioredis'
 import { PgBoss } from 'pg-boss'
 import type { Hop } from './hop.ts'
 
@@ -81,9 +80,7 @@ export function bullmq(appendfsync: 'everysec' | 'always'): Hop {
       const server = await lab.redis(appendfsync)
       if (server === null) throw new Error('no redis-server')
       const options = { host: '127.0.0.1', port: server.port, maxRetriesPerRequest: null }
-      const cleaner = new Redis(options)
-      await cleaner.flushall()
-      cleaner.disconnect()
+      await server.flush()
       const queue = new Queue('bench', {
         connection: { ...options, enableAutoPipelining: true },
         defaultJobOptions: { removeOnComplete: true, attempts: 10 },

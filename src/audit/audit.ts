@@ -39,3 +39,13 @@ export function auditMessage(entry: AuditEntry, redactor: Redactor = standardRed
   }
   return { id: entry.id, body }
 }
+
+/** The same for many: one look tells whether any of them need be looked at alone. */
+export function auditMessages(
+  entries: readonly AuditEntry[],
+  redactor: Redactor = standardRedactor,
+): readonly BusMessage[] {
+  const texts = entries.map(({ payload, error_message: error }) => ({ payload, error: error ?? null }))
+  if (redactor.isClean(texts)) return entries.map((entry) => ({ id: entry.id, body: entry }))
+  return entries.map((entry) => auditMessage(entry, redactor))
+}

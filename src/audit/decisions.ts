@@ -33,10 +33,16 @@ export async function recordDecisions(
   redactor: Redactor = standardRedactor,
 ): Promise<void> {
   if (decisions.length === 0) return
-  const clean = decisions.map((decision) => ({
+  // One look at all of them tells whether any need be looked at alone.
+  const isClean = redactor.isClean(decisions.map(({ reason, detail }) => ({ reason, detail: detail ?? null })))
+  const clean = isClean ? decisions : decisions.map((decision) => cleaned(decision, redactor))
+  await tx.query(sql.insertDecisions, [JSON.stringify(clean)])
+}
+
+function cleaned(decision: Decision, redactor: Redactor): Decision {
+  return {
     ...decision,
     reason: redactor.storedText(decision.reason),
     ...(decision.detail && { detail: redactor.stored(decision.detail, { withheld: withheldStub }) }),
-  }))
-  await tx.query(sql.insertDecisions, [JSON.stringify(clean)])
+  }
 }

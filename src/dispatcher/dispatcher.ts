@@ -1,6 +1,6 @@
-import type { BusMessage, Consumer, Delivery, Nack } from '../bus/bus.ts'
+import type { Consumer, Delivery, Nack } from '../bus/bus.ts'
 import type { Outbox } from '../bus/outbox.ts'
-import { auditMessage } from '../audit/audit.ts'
+import { auditMessages } from '../audit/audit.ts'
 import { recordDecisions } from '../audit/decisions.ts'
 import type { Codex, CodexSnapshot } from '../codex/snapshot.ts'
 import type { Database, Queryable } from '../database/database.ts'
@@ -24,7 +24,7 @@ const sql = statements(import.meta.url, './dispatcher.sql', ['lookUp', 'write'])
 
 export interface DispatcherDeps {
   readonly database: Database
-  readonly outbox: Pick<Outbox, 'add'>
+  readonly outbox: Pick<Outbox, 'add' | 'addAll'>
   readonly codex: Pick<Codex, 'current'>
   readonly clock: Clock
   readonly log: Log
@@ -46,13 +46,13 @@ const attemptsMax = 200
 
 /**
  * From `guild.events.inbound` to invocations: one transaction per batch, with three statements of its own whatever the batch's size
- * (look up, write, decisions; a fourth where trees of causes continue or runs overlap) and one `outbox.add` for the audit trail and for each agent woken. Every message ends in one receipt
+ * (look up, write, decisions; a fourth where trees of causes continue or runs overlap) and one publish for the audit trail and all agents woken. Every message ends in one receipt
  * with one disposition (law 5); what is no event goes to the dead letters. Idempotent: a receipt that is known changes nothing.
  * A batch that the database refuses is tried again one by one, so that one bad message never takes its neighbours along.
  */
 export function dispatcher(deps: DispatcherDeps): Consumer {
   return {
-    subscription: { topic: topics.inbound, group: 'dispatcher', batchMax: 64, maxInFlight: 128, attemptsMax },
+    subscription: { topic: topics.inbound, group: 'dispatcher', batchMax: 128, maxInFlight: 256, attemptsMax },
     async handle(batch) {
       const { events, unreadable } = read(batch)
       const refused = await dispatchAll(deps, events)
@@ -203,17 +203,18 @@ async function publish(
   at: string,
 ): Promise<void> {
   if (rulings.length === 0) return
-  await outbox.add(
-    tx,
-    topics.audit,
-    rulings.map((ruling) => auditMessage(auditEntry(ruling, snapshot, at))),
-  )
-  const perAgent = new Map<string, BusMessage[]>()
-  for (const { agentId, invocationId, priority } of rulings.flatMap(woken)) {
-    const message = { id: invocationId, priority, body: { invocation_id: invocationId } }
-    perAgent.set(agentId, [...(perAgent.get(agentId) ?? []), message])
-  }
-  for (const [agentId, messages] of perAgent) await outbox.add(tx, agentTopic(agentId), messages)
+  const perAgent = Map.groupBy(rulings.flatMap(woken), ({ agentId }) => agentId)
+  await outbox.addAll(tx, [
+    { topic: topics.audit, messages: auditMessages(rulings.map((ruling) => auditEntry(ruling, snapshot, at))) },
+    ...[...perAgent].map(([agentId, wakings]) => ({
+      topic: agentTopic(agentId),
+      messages: wakings.map(({ invocationId, priority }) => ({
+        id: invocationId,
+        priority,
+        body: { invocation_id: invocationId },
+      })),
+    })),
+  ])
 }
 
 interface LookUpRow {

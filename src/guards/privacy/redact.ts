@@ -49,9 +49,7 @@ export class Redactor {
    * @throws GUILD_PRIVACY_FAILED
    */
   json<T extends JsonValue | undefined>(value: T): Cleaned<T> {
-    const leaves: string[] = []
-    const named = collect(value, leaves, 0)
-    if (!named && this.find(leaves.join('\n'), onlySecrets).length === 0) return { value, removed: [] }
+    if (this.#clean(value)) return { value, removed: [] }
     const removed = new Set<string>()
     const clean = mapStrings(value, (text, name) => {
       if (name !== null && isSecretName(name) && isCredential(name, text)) {
@@ -72,6 +70,22 @@ export class Redactor {
     } catch {
       return withheldStub // that it failed is all that may be said
     }
+  }
+
+  /** Whether `stored` and `storedText` would leave all of it as it is. Never throws: what cannot be looked at is not clean. */
+  isClean(value: JsonValue): boolean {
+    try {
+      return this.#clean(value)
+    } catch {
+      return false // whoever then looks at each part writes that it failed
+    }
+  }
+
+  /** Names and texts come again and again; each is looked at once. */
+  #clean(value: JsonValue | undefined): boolean {
+    const leaves: string[] = []
+    const named = collect(value, leaves, 0)
+    return !named && this.find([...new Set(leaves)].join('\n'), onlySecrets).length === 0
   }
 
   /** Never throws; see `storedText`. */

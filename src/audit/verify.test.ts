@@ -9,6 +9,7 @@ import { verifyAudit, type AuditReport } from './verify.ts'
 import { auditWriter } from './writer.ts'
 
 const rows = 12
+const genesis: ChainHead = { seq: 0, hash: '0'.repeat(64) }
 
 describe('verifyAudit', () => {
   let db: Database
@@ -39,14 +40,15 @@ describe('verifyAudit', () => {
   }
 
   it('finds nothing in an untouched chain, nor in one that has grown since the anchor', async () => {
-    expect(await after([], true)).toEqual({ rows, head: anchor, problems: [] })
+    expect(await after([], true)).toEqual({ rows, head: anchor, start: genesis, problems: [] })
     expect(anchor.seq).toBe(rows)
   })
 
   it('accepts an empty chain, and misses the anchor in it', async () => {
     expect(await after(['DELETE FROM guild_audit.audit_log'])).toEqual({
       rows: 0,
-      head: { seq: 0, hash: '0'.repeat(64) },
+      head: genesis,
+      start: genesis,
       problems: [],
     })
     const report = await after(['DELETE FROM guild_audit.audit_log'], true)

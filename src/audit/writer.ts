@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Consumer, Delivery, Nack } from '../bus/bus.ts'
-import type { Database } from '../database/database.ts'
+import type { Database, Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import { GuildError, isGuildError, reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
@@ -38,7 +38,8 @@ export function auditWriter({ db, log, tracer }: AuditWriterDeps): Consumer {
   }
 }
 
-type Entry = Omit<ChainRow, 'seq' | 'prev_hash'>
+/** A row of the chain before it has its place. */
+export type Entry = Omit<ChainRow, 'seq' | 'prev_hash'>
 interface Parsed {
   readonly messageId: string
   readonly entry: Entry
@@ -114,20 +115,22 @@ const headRows = z.tuple([
 ])
 
 async function append(db: Database, entries: readonly Entry[]): Promise<void> {
+  await db.transaction((tx) => appendEntries(tx, entries))
+}
+
+/** Within a transaction, which holds the lock of the chain from here on. Entries whose id is in the chain are left out. */
+export async function appendEntries(tx: Queryable, entries: readonly Entry[]): Promise<void> {
   const unique = new Map(entries.map((entry) => [entry.id, entry]))
-  await db.transaction(async (tx) => {
-    // In a statement of its own: the one that reads the head must begin after the writer before us has committed.
-    await tx.query(sql.lockChain)
-    const { rows } = await tx.query(sql.headAndKnown, [[...unique.keys()], oldestOf(entries)])
-    const [{ seq, hash, known }] = headRows.parse(rows)
-    const inChain = new Set(known)
-    const fresh = [...unique.values()].filter((entry) => !inChain.has(entry.id))
-    if (fresh.length === 0) return
-    const chained = chain({ seq: seq ?? 0, hash: hash ?? genesisHash }, fresh)
-    const { count } = await tx.query(sql.append, [JSON.stringify(chained)])
-    if (count !== fresh.length)
-      throw new GuildError('GUILD_INTERNAL', { why: `${count} of ${fresh.length} audit rows` })
-  })
+  // In a statement of its own: the one that reads the head must begin after the writer before us has committed.
+  await tx.query(sql.lockChain)
+  const { rows } = await tx.query(sql.headAndKnown, [[...unique.keys()], oldestOf(entries)])
+  const [{ seq, hash, known }] = headRows.parse(rows)
+  const inChain = new Set(known)
+  const fresh = [...unique.values()].filter((entry) => !inChain.has(entry.id))
+  if (fresh.length === 0) return
+  const chained = chain({ seq: seq ?? 0, hash: hash ?? genesisHash }, fresh)
+  const { count } = await tx.query(sql.append, [JSON.stringify(chained)])
+  if (count !== fresh.length) throw new GuildError('GUILD_INTERNAL', { why: `${count} of ${fresh.length} audit rows` })
 }
 
 function oldestOf(entries: readonly Entry[]): string {

@@ -87,11 +87,14 @@ export interface LoggedMessage {
   readonly publishedAt: Date
 }
 
+/** A figure of the lag may end here, so that a backlog of a million costs no more to look at; it is shown as ≥. */
+export const lagMax = 10_000
+
 export interface GroupLag {
   /** as subscribed: a topic or a prefix */
   readonly topic: string
   readonly group: string
-  /** due and not claimed, also when it waits behind an earlier message of its key */
+  /** due and not claimed, also when it waits behind an earlier message of its key; an adapter may stop counting at `lagMax` */
   readonly ready: number
   readonly inFlight: number
   readonly delayed: number

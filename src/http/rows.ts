@@ -372,6 +372,9 @@ export const auditReport = z.looseObject({
   head: z
     .object({ seq: count, hash: z.string() })
     .describe('keep it elsewhere: a later check against it finds a chain that was cut or rewritten'),
+  start: z
+    .object({ seq: count, hash: z.string() })
+    .describe('where it begins: 0, or the last row of what retention has dropped'),
   problems: z.array(z.looseObject({ seq: z.int(), why: z.string() })),
 })
 /** `GET /why/{id}`. */

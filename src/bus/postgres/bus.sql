@@ -33,24 +33,38 @@ ORDER BY messages.id DESC LIMIT $3::integer
 SELECT guild_bus.replay($1, $2, $3::timestamptz, $4::timestamptz, $5::timestamptz) AS count
 
 -- name: lag
-WITH at AS (SELECT guild_bus.time($1::timestamptz) AS now),
-open AS (
-  SELECT d.group_id, d.state IN ('ready', 'blocked') OR d.due_at <= at.now AS due, d.state, d.rank - d.lane * 30000 AS since
-  FROM guild_bus.deliveries d, at
-)
-SELECT g.topic, g.name AS "group",
-  count(*) FILTER (WHERE o.due) AS ready,
-  count(*) FILTER (WHERE NOT o.due AND o.state = 'claimed') AS "inFlight",
-  count(*) FILTER (WHERE NOT o.due AND o.state = 'delayed') AS delayed,
-  greatest(0, coalesce((SELECT (extract(epoch FROM now) * 1000)::bigint FROM at) - min(o.since) FILTER (WHERE o.due), 0)) AS "oldestReadyMs"
-FROM guild_bus.groups g LEFT JOIN open o ON o.group_id = g.id
-GROUP BY g.id ORDER BY g.topic, g.name
+-- Bounded: of a backlog of a million $2 are counted, in the order in which they go, by their index.
+WITH at AS MATERIALIZED (SELECT guild_bus.time($1::timestamptz) AS now)
+SELECT g.topic, g.name AS "group", least($2::integer, ready.count + blocked.count + due.count) AS ready,
+  claimed.count AS "inFlight", delayed.count AS delayed,
+  greatest(0, coalesce((SELECT (extract(epoch FROM now) * 1000)::bigint FROM at) - least(ready.since, due.since), 0)) AS "oldestReadyMs"
+FROM guild_bus.groups g, at
+CROSS JOIN LATERAL (
+  SELECT count(*) AS count, min(d.since) AS since FROM (
+    SELECT d.rank - d.lane * 30000 AS since FROM guild_bus.deliveries d
+    WHERE d.group_id = g.id AND d.state = 'ready' ORDER BY d.rank, d.message LIMIT $2) d) ready
+CROSS JOIN LATERAL (
+  SELECT count(*) AS count FROM (
+    SELECT 1 FROM guild_bus.deliveries d WHERE d.group_id = g.id AND d.state = 'blocked' LIMIT $2) d) blocked
+CROSS JOIN LATERAL (
+  SELECT count(*) AS count, min(d.since) AS since FROM (
+    SELECT d.rank - d.lane * 30000 AS since FROM guild_bus.deliveries d
+    WHERE d.group_id = g.id AND d.state IN ('delayed', 'claimed') AND d.due_at <= at.now ORDER BY d.due_at LIMIT $2) d) due
+CROSS JOIN LATERAL (
+  SELECT count(*) AS count FROM (
+    SELECT 1 FROM guild_bus.deliveries d
+    WHERE d.group_id = g.id AND d.state IN ('delayed', 'claimed') AND d.state = 'claimed' AND d.due_at > at.now LIMIT $2) d) claimed
+CROSS JOIN LATERAL (
+  SELECT count(*) AS count FROM (
+    SELECT 1 FROM guild_bus.deliveries d
+    WHERE d.group_id = g.id AND d.state IN ('delayed', 'claimed') AND d.state = 'delayed' AND d.due_at > at.now LIMIT $2) d) delayed
+ORDER BY g.topic, g.name
 
 -- name: count
 SELECT count(*) AS count FROM guild_bus.messages WHERE guild_bus.matches($1, topic)
 
 -- name: trim
-SELECT guild_bus.trim($1, $2::timestamptz, $3::integer) AS count
+SELECT removed, last FROM guild_bus.trim_next($1, $2::timestamptz, $3::bigint, $4::integer)
 
 -- name: vacuum
 VACUUM (ANALYZE) guild_bus.messages, guild_bus.deliveries

@@ -1,9 +1,10 @@
-import type { Database, Queryable } from '../../database/database.ts'
+import type { Database, Queryable, Result } from '../../database/database.ts'
 import { statements } from '../../database/statements.ts'
 import { backoffMs } from '../../kernel/backoff.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { GuildError, reasonOf } from '../../kernel/errors.ts'
 import type { Log } from '../../kernel/log.ts'
+import { lagMax } from '../bus.ts'
 import type { Bus, BusMessage, GroupLag, Handler, LoggedMessage, Subscription, TopicBatch } from '../bus.ts'
 import { ConsumerLoop } from '../consumer-loop.ts'
 import { priorityOf, subscriptionOf, toWire, type WireMessage } from '../message-rules.ts'
@@ -51,6 +52,7 @@ const bodyEnd = '\u001E'
 /** One waits for the disk while another is worked on. */
 const statementsMax = 2
 const trimBatch = 5_000
+type Trimmed = Result<{ readonly removed: number; readonly last: number | null }>
 const openRetry = { baseMs: 100, maxMs: 10_000 }
 
 /**
@@ -134,7 +136,7 @@ export class PostgresBus implements Bus {
   }
 
   async lag(): Promise<readonly GroupLag[]> {
-    return (await this.#deps.database.query<GroupLag>(sql.lag, [this.#now()])).rows
+    return (await this.#deps.database.query<GroupLag>(sql.lag, [this.#now(), lagMax])).rows
   }
 
   async count(topic: string): Promise<number> {
@@ -144,11 +146,10 @@ export class PostgresBus implements Bus {
   async trim(topic: string, { olderThan }: { olderThan: Date }): Promise<number> {
     const { database } = this.#deps
     let removed = 0
-    for (;;) {
-      const { rows } = await database.query<{ count: number }>(sql.trim, [topic, olderThan, trimBatch])
-      const count = rows[0]?.count ?? 0
-      removed += count
-      if (count < trimBatch) break
+    for (let last: number | null = 0; last !== null;) {
+      const step: Trimmed = await database.query(sql.trim, [topic, olderThan, last, trimBatch])
+      removed += step.rows[0]?.removed ?? 0
+      last = step.rows[0]?.last ?? null
     }
     // The embedded engine has no autovacuum: without this its indexes would keep every message that ever passed.
     if (database.kind === 'pglite') await database.query(sql.vacuum)

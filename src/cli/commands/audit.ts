@@ -32,6 +32,14 @@ export const auditCommand: CommandModule = (program, context) => {
         report.problems.length === 0
           ? `${paint.green('The chain is whole.')}\n${facts([
               ['rows', String(report.rows)],
+              ...(report.start.seq > 0
+                ? [
+                    [
+                      'begins after',
+                      `${report.start.seq}:${report.start.hash} (retention dropped what was before)`,
+                    ] as const,
+                  ]
+                : []),
               ['head', `${report.head.seq}:${report.head.hash}`],
             ])}\n${paint.dim('Keep the head somewhere else; later `guild audit verify --anchor <head>` proves that nothing before it was changed.')}`
           : `${paint.red(`The chain is broken: ${plural(report.problems.length, 'problem')}.`)}\n${report.problems

@@ -1,3 +1,4 @@
+import { lagMax } from '../../bus/bus.ts'
 import { openClient } from '../client.ts'
 import type { CommandModule } from '../main.ts'
 import type { Status } from '../../http/status.ts'
@@ -47,7 +48,7 @@ export function human(status: Status, from: string): string {
   const queues = table(lag, [
     { head: 'topic', cell: (one) => one.topic, flexible: true },
     { head: 'group', cell: (one) => one.group },
-    { head: 'ready', cell: (one) => String(one.ready), align: 'right' },
+    { head: 'ready', cell: (one) => (one.ready === lagMax ? `≥${lagMax}` : String(one.ready)), align: 'right' },
     { head: 'in flight', cell: (one) => String(one.inFlight), align: 'right' },
     { head: 'delayed', cell: (one) => String(one.delayed), align: 'right' },
     { head: 'oldest', cell: (one) => ms(one.oldestReadyMs), align: 'right' },

@@ -5,6 +5,7 @@ import { RelayOutbox } from '../bus/relay-outbox.ts'
 import { RoutedBus } from '../bus/routed-bus.ts'
 import { RoutedOutbox } from '../bus/routed-outbox.ts'
 import type { Database } from '../database/database.ts'
+import { statements } from '../database/statements.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { GuildError, isGuildError, reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
@@ -21,6 +22,8 @@ export interface RedisBusParts {
   readonly clock: Clock
   readonly log: Log
 }
+
+const sql = statements(import.meta.url, './open-redis-bus.sql', ['sendAgain'])
 
 /**
  * What Redis may carry: each of these messages only points at a row, and a sweeper sends it again when it is lost (invocations:
@@ -49,7 +52,7 @@ export async function openRedisBus({ url, database, clock, log }: RedisBusParts)
     throw error
   }
   const durable = new PostgresBus({ database, clock, log })
-  const fast = new RedisBus({ redis, clock, log })
+  const fast = new RedisBus({ redis, clock, log, onNewGroup: ({ topic }) => sendAgain(topic, database, log) })
   const bus = new RoutedBus({ durable, fast, fastTopics: redisTopics, log })
   const outbox = new RoutedOutbox({
     durable: new PostgresOutbox(durable),
@@ -67,6 +70,17 @@ export async function openRedisBus({ url, database, clock, log }: RedisBusParts)
       await bus.close()
       await redis.close()
     },
+  }
+}
+
+/** After Redis has lost its data: the sweeper sends every waiting run again at its next look. */
+async function sendAgain(topic: string, database: Database, log: Log): Promise<void> {
+  if (topic !== everyAgentTopic) return
+  try {
+    const { count } = await database.query(sql.sendAgain)
+    if (count > 0) log.warn({ runs: count }, 'the executors’ group is new in Redis, waiting runs are sent again')
+  } catch (error) {
+    log.warn({ why: reasonOf(error) }, 'waiting runs are sent again at the sweeper’s own pace')
   }
 }
 

@@ -19,6 +19,8 @@ export interface RedisBusDeps {
   readonly name?: string
   /** Whose time decides what is due. Default `server`, which all processes share; `clock` is for tests that move time. */
   readonly time?: 'server' | 'clock'
+  /** A consumer has found no group and made one: what it was owed before is not there, or never was. Must not reject. */
+  readonly onNewGroup?: (subscription: Pick<Subscription, 'topic' | 'group'>) => Promise<void>
 }
 
 const openRetry = { baseMs: 100, maxMs: 10_000 }
@@ -61,14 +63,8 @@ export class RedisBus implements Bus {
     await this.#deps.redis.run(scripts.publish, [groups, topics, clock, this.#keys.stream(topic)], args)
   }
 
-  async ensureGroup({ topic, group, from }: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<void> {
-    const { groups, topics, clock } = this.#keys
-    const args = [groupIdOf(topic, group), topic, from ?? 'earliest']
-    for (;;) {
-      const all = [...args, this.#now(), String(sliceMax)]
-      const done = await this.#deps.redis.run(scripts.ensureGroup, [groups, topics, clock], all)
-      if (done === 1) return
-    }
+  async ensureGroup(subscription: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<void> {
+    await this.#ensureGroup(subscription)
   }
 
   async consume(subscription: Subscription, handle: Handler, signal: AbortSignal): Promise<void> {
@@ -177,7 +173,7 @@ export class RedisBus implements Bus {
       wakes: this.#wakes,
       now: () => this.#now(),
       // Whatever it began with: what has been published since the loss is for this group too.
-      recreate: () => this.ensureGroup({ topic, group, from: 'earliest' }),
+      recreate: () => this.#ensureOwn({ topic, group, from: 'earliest' }),
       log,
     })
     await new ConsumerLoop({ subscription, store, handle, clock, log }).run(signal)
@@ -188,7 +184,7 @@ export class RedisBus implements Bus {
     const { clock, log } = this.#deps
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
-        await this.ensureGroup(subscription)
+        await this.#ensureOwn(subscription)
         return true
       } catch (error) {
         const { topic, group } = subscription
@@ -197,6 +193,23 @@ export class RedisBus implements Bus {
       }
     }
     return false
+  }
+
+  /** That of a consumer of this process. */
+  async #ensureOwn(subscription: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<void> {
+    if (await this.#ensureGroup(subscription)) await this.#deps.onNewGroup?.(subscription)
+  }
+
+  /** @returns whether it is new */
+  async #ensureGroup({ topic, group, from }: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<boolean> {
+    const { groups, topics, clock } = this.#keys
+    const args = [groupIdOf(topic, group), topic, from ?? 'earliest']
+    for (let created = false; ;) {
+      const all = [...args, this.#now(), String(sliceMax)]
+      const [done, isNew] = listOf(await this.#deps.redis.run(scripts.ensureGroup, [groups, topics, clock], all))
+      created ||= isNew === 1
+      if (done === 1) return created
+    }
   }
 
   async #replayTopic(groupId: string, topic: string, { from, to }: { from: Date; to: Date }): Promise<number> {

@@ -77,10 +77,11 @@ it('tries again and looks again by itself when that falls due, and ends when it 
   expect(github.of('comments').filter(({ place }) => /issues\/1[12]\//.test(place))).toHaveLength(2)
 })
 
-it('begins nothing new after it was told to stop', async () => {
+it('begins nothing new after it was told to stop, and gives the message back for another process', async () => {
   const { consumer } = wired()
   const id = await say(21)
-  await consumer.handle([delivery({ action_id: id }, 1)], AbortSignal.abort())
+  const signal = AbortSignal.abort()
+  await expect(consumer.handle([delivery({ action_id: id }, 1)], signal)).rejects.toBe(signal.reason)
   expect(await bench.get(id)).toMatchObject({ state: 'READY', attempts: 0 })
 })
 

@@ -19,6 +19,8 @@ export function actionExecutor(deps: ActionExecutorDeps): { readonly consumer: C
     subscription: { topic: topics.actions, group: 'actions', maxInFlight: deps.maxInFlight ?? 8 },
     async handle(batch, signal) {
       for (const delivery of batch) await lanes.drain(body.parse(delivery.body).action_id, signal)
+      // Told to stop in the middle of a lane: another process gets the message at once, instead of a sweeper finding the rows.
+      signal.throwIfAborted()
     },
   }
   return { consumer, sweeper }

@@ -1,9 +1,8 @@
-import { Command, CommanderError } from 'commander'
+import { Command } from 'commander'
 import { loadSettings, type Settings } from '../config/settings.ts'
-import { isGuildError, reasonOf } from '../kernel/errors.ts'
-import { RemoteError } from './client.ts'
 import { version } from './version.ts'
-import { paint, printable } from './print.ts'
+import { printable } from './print.ts'
+import { report } from './report.ts'
 import { actionsCommands } from './commands/actions.ts'
 import { undoCommand } from './commands/undo.ts'
 import { agentsCommand } from './commands/agents.ts'
@@ -83,16 +82,6 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     return report(error)
   }
-}
-
-function report(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-  console.error(`${paint.red('error')}  ${printable(reasonOf(error))}`)
-  if (isGuildError(error) || error instanceof RemoteError) {
-    console.error(`${paint.dim('fix')}    ${error.fix}`)
-    console.error(`${paint.dim('code')}   ${error.code}`)
-  } else if (process.env['LOG_LEVEL'] === 'debug') console.error(error)
-  return 1
 }
 
 function contextOf(program: Command): Context {

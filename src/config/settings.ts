@@ -43,15 +43,24 @@ const secrets = z
       .filter(Boolean)
       .map((item) => new Secret(item)),
   )
+/** Milliseconds, an hour at most: a longer one is a unit mistaken. */
+const ms = z
+  .string()
+  .regex(/^\d{1,7}$/, 'it takes milliseconds')
+  .transform(Number)
+  .pipe(z.int().min(0).max(3_600_000))
 const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1')
 
 /** One row per setting (public names). Every secret is also read from the file that `NAME_FILE` names. */
 export const settingRows = {
   home: row('GUILD_HOME', 'folder of the embedded database, keys and artifacts', text, { default: '.guild' }),
   host: row('HOST', 'address to bind to; loopback unless you say otherwise', text, { default: '127.0.0.1' }),
-  port: row('PORT', 'port of gateway, API and console; the next free one is taken when it is in use', port, {
-    default: '8080',
-  }),
+  port: row(
+    'PORT',
+    'port of gateway, API, console and probes; when it is in use `guild up` takes the next free one, and `guild run` stops',
+    port,
+    { default: '8080' },
+  ),
   url: row('GUILD_URL', 'where the CLI finds a running guild; default: the one on this GUILD_HOME', url.optional()),
   apiKey: row(
     'GUILD_API_KEY',
@@ -60,6 +69,16 @@ export const settingRows = {
     {
       secret: true,
     },
+  ),
+  adminKey: row(
+    'GUILD_ADMIN_KEY',
+    'an admin key of yours (32 characters or more) for processes without a lasting GUILD_HOME; default: one made in GUILD_HOME',
+    z
+      .string()
+      .regex(/^[\w-]{32,190}$/, 'it takes 32 to 190 letters, digits, - and _')
+      .transform((value) => new Secret(value))
+      .optional(),
+    { secret: true },
   ),
   databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', secret.optional(), {
     secret: true,
@@ -79,6 +98,33 @@ export const settingRows = {
     'redis://[user:password@]host:6379, rediss: for TLS, ?cluster=true for a cluster; absent: the database counts limits',
     secret.optional(),
     { secret: true, shown: withoutPath },
+  ),
+  databaseConnections: row(
+    'DATABASE_CONNECTIONS',
+    'connections of one process to DATABASE_URL, at most, and one more that listens',
+    z
+      .string()
+      .regex(/^\d{1,3}$/, 'it takes a number')
+      .transform(Number)
+      .pipe(z.int().min(2).max(200)),
+    { default: '10' },
+  ),
+  startupWaitMs: row(
+    'STARTUP_WAIT_MS',
+    'how long a starting process waits for a database or a bus that is not up yet',
+    ms,
+    { default: '60000' },
+  ),
+  drainMs: row(
+    'DRAIN_MS',
+    'after SIGTERM: all that is in flight has settled or is handed back within this, or the exit code says that it has not',
+    ms,
+    { default: '15000' },
+  ),
+  drainGraceMs: row(
+    'DRAIN_GRACE_MS',
+    'of DRAIN_MS: how long /readyz says 503 before deliveries are refused, so that a load balancer notices; default: 2000 for `guild run gateway`, else 0',
+    ms.optional(),
   ),
   artifactsUrl: row('ARTIFACTS_URL', 'file:<folder>; default: artifacts/ in GUILD_HOME', text.optional()),
   codexUrl: row('CODEX_URL', 'path or Git URL of the Codex, #branch; default: the sample Codex', text.optional()),

@@ -25,11 +25,14 @@ export function metrics({
   database,
   bus,
   spans,
+  about,
 }: {
   readonly database: Database
   readonly bus: Bus
   /** what became of trace spans; absent: nothing is traced */
   readonly spans?: { readonly counts: SpanCounts } | null
+  /** what this process is: labels of `guild_info`, whose value is always 1 */
+  readonly about?: { readonly version: string; readonly role: string; readonly instance: string }
 }): Metrics {
   const registry = new Registry()
   // Its default looks at the event loop 100 times a second: half of all that an idle process would do.
@@ -70,6 +73,7 @@ export function metrics({
   })
   registry.registerMetric(ready)
   if (spans) registry.registerMetric(spanCounter(spans))
+  if (about) registry.registerMetric(info(about))
   return {
     registry,
     deliveries: new Counter({
@@ -86,6 +90,19 @@ export function metrics({
       registers: [registry],
     }),
   }
+}
+
+/** Joined to any other metric by `instance` it says which version and role a figure comes from. */
+function info(about: Readonly<Record<'version' | 'role' | 'instance', string>>): Gauge {
+  const labels = { ...about, node: process.versions.node }
+  const gauge = new Gauge({
+    name: 'guild_info',
+    help: 'This process: version, role, instance (as in leases and logs) and Node; always 1',
+    labelNames: Object.keys(labels),
+    registers: [],
+  })
+  gauge.set(labels, 1)
+  return gauge
 }
 
 function spanCounter(spans: { readonly counts: SpanCounts }): Counter {

@@ -24,6 +24,8 @@ export interface HttpDeps {
   readonly metrics: Metrics
   /** null: this process has not the gateway role */
   readonly gateway: FastifyPluginAsync | null
+  /** Only `/healthz`, `/readyz` and `/metrics`: a worker has no door that people or senders could come in by. */
+  readonly probesOnly?: boolean
   /** Why this process may not take traffic yet; empty: it may. */
   readonly unready: () => Promise<readonly string[]>
   readonly version: string
@@ -61,6 +63,13 @@ export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
   })
   await app.register(swagger, { openapi: openapiHead(deps.version), transform: jsonSchemaTransform })
   await app.register(healthRoutes(deps))
+  if (!deps.probesOnly) await openDoors(app, deps)
+  await app.ready()
+  return app
+}
+
+/** API, live stream, pages and webhooks. */
+async function openDoors(app: FastifyInstance, deps: HttpDeps): Promise<void> {
   await app.register(
     async (api) => {
       api.addHook('onRequest', (request) => guard(request, deps.keys, deps.sessions))
@@ -72,8 +81,6 @@ export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
   await app.register(pageRoutes(deps))
   if (deps.gateway) await app.register(deps.gateway)
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
-  await app.ready()
-  return app
 }
 
 function healthRoutes({ unready, metrics, keys, sessions }: HttpDeps): FastifyPluginAsync {

@@ -42,6 +42,12 @@ export const errorCatalogue = {
     'the database cannot be reached: {why}',
     'Check DATABASE_URL and that the server accepts connections.',
   ),
+  GUILD_DATABASE_TOO_OLD: row(
+    503,
+    false,
+    'the database is PostgreSQL {have}, and {need} or later is needed',
+    'Upgrade the server, or set DATABASE_URL to another one.',
+  ),
   GUILD_DATABASE_LOCKED: row(
     503,
     false,
@@ -400,6 +406,18 @@ export const errorCatalogue = {
   ),
   // processes, cli
   GUILD_PORT_TAKEN: row(500, false, 'no free port between {from} and {to}', 'Set PORT to a free one.'),
+  GUILD_PORT_IN_USE: row(
+    500,
+    false,
+    'the port {port} of {host} is taken by another program, and PORT names it',
+    'Stop that program, set PORT to a free one, or leave PORT out: then the next free one is taken.',
+  ),
+  GUILD_DRAIN_DEADLINE: row(
+    500,
+    false,
+    '{ms} ms after the signal to stop these had not settled: {left}',
+    'Nothing is lost: what they held comes back when its lease ends. Raise DRAIN_MS, and the kill delay of the process manager above it.',
+  ),
   GUILD_ROLES_NEED_SERVER: row(
     500,
     false,

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Bus } from '../bus/bus.ts'
 import type { Outbox } from '../bus/outbox.ts'
@@ -6,14 +5,13 @@ import { GitCodex } from '../codex/codex.ts'
 import { withoutCredentials } from '../codex/git.ts'
 import type { CodexSnapshot } from '../codex/snapshot.ts'
 import type { Settings } from '../config/settings.ts'
-import type { Database, Statement } from '../database/database.ts'
+import type { Database } from '../database/database.ts'
 import { Keys } from '../http/auth.ts'
 import { metrics } from '../http/metrics.ts'
 import { openHttp } from '../http/server.ts'
 import { Sessions } from '../http/session.ts'
 import { DecisionStream } from '../http/stream.ts'
 import { systemClock } from '../kernel/clock.ts'
-import { reasonOf } from '../kernel/errors.ts'
 import type { Service } from '../kernel/service.ts'
 import type { OtlpTracer } from '../traces/otlp-tracer.ts'
 import { noTracer } from '../traces/tracer.ts'
@@ -24,17 +22,18 @@ import { actionTypes, type Components, components } from './components.ts'
 import { type LiveBy, liveConnectors } from './connector-modes.ts'
 import { liveConnector } from './connectors.ts'
 import { gateway } from './gateway.ts'
+import { instanceName, roleNames } from './instance.ts'
 import type { Logger } from './logger.ts'
+import { LoopWatch } from './loop-watch.ts'
 import { type OpenBus, openBus } from './open-bus.ts'
 import { openDatabase } from './open-database.ts'
 import { openTracer } from './open-tracer.ts'
+import { Readiness } from './readiness.ts'
 import { type Role, roles } from './roles.ts'
 import { Health, runServices } from './run-services.ts'
 import { SealedCodex, sealSnapshot } from './sealed-codex.ts'
 import { takeOver } from './take-over.ts'
-
-/** Not the lag of the bus: counting a backlog of many thousands for every probe would make it longer. */
-const ping: Statement = { name: 'ping', text: 'SELECT 1' }
+import { openWhenUp } from './wait-for-store.ts'
 
 export interface GuildOptions {
   readonly settings: Settings
@@ -42,6 +41,10 @@ export interface GuildOptions {
   readonly roles: readonly Role[]
   readonly version: string
   readonly log: Logger
+  /** this process in leases, logs and metrics; default: a new name */
+  readonly instance?: string
+  /** how long stores that are not up yet are waited for; default: not at all */
+  readonly startup?: { readonly waitMs: number; readonly signal: AbortSignal }
   /** a rehearsal: connectors of the Codex reach only what the settings name */
   readonly sealed?: boolean
 }
@@ -61,13 +64,19 @@ export class Guild implements AsyncDisposable {
   readonly #line: OpenBus
   readonly #log: Logger
   readonly #exporter: OtlpTracer | null
-  readonly #health = new Health()
+  readonly #loop: LoopWatch
+  readonly readiness: Readiness
+  readonly health: Health
 
   private constructor(
-    parts: Pick<Guild, 'database' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish'>,
+    parts: Pick<
+      Guild,
+      'database' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish' | 'readiness' | 'health'
+    >,
     line: OpenBus,
     log: Logger,
     exporter: OtlpTracer | null,
+    loop: LoopWatch,
   ) {
     this.database = parts.database
     this.bus = line.bus
@@ -79,8 +88,11 @@ export class Guild implements AsyncDisposable {
     this.stream = parts.stream
     this.parts = parts.parts
     this.publish = parts.publish
+    this.readiness = parts.readiness
+    this.health = parts.health
     this.#log = log
     this.#exporter = exporter
+    this.#loop = loop
   }
 
   static async open(options: GuildOptions): Promise<Guild> {
@@ -90,7 +102,9 @@ export class Guild implements AsyncDisposable {
     const changes = Promise.withResolvers<ReturnType<typeof codexChanges>>()
     changes.promise.catch(() => undefined) // whoever waits for it is told; nobody may be waiting yet
     const reading = openCodex(options, changes.promise)
-    const opened = opening.use(await opensFirst(openDatabase(settings), reading, changes.reject))
+    const { startup = { waitMs: 0 } } = options
+    const store = openWhenUp('database', () => openDatabase(settings), { ...startup, log })
+    const opened = opening.use(await opensFirst(store, reading, changes.reject))
     const database = opened.db
     if (database.kind === 'pglite' && options.roles.length > 0) {
       const leases = await takeOver(database)
@@ -103,12 +117,27 @@ export class Guild implements AsyncDisposable {
     const seen = options.sealed ? new SealedCodex(codex) : codex
     const keys = new Keys(database, outbox)
     const stream = new DecisionStream(database, log)
-    const owner = `${process.pid}-${randomUUID().slice(0, 8)}`
+    const owner = options.instance ?? instanceName()
+    const loop = opening.use(new LoopWatch())
+    const health = new Health()
+    // Deliveries are stored in the database: a gateway that gave up with Redis would lose what it could have taken.
+    const livesFromBus = !options.roles.includes('gateway')
+    const readiness = new Readiness({
+      database,
+      health,
+      loop,
+      log,
+      ...(livesFromBus && { bus: () => line.unready() }),
+    })
     const exporter = openTracer(settings, { version: options.version, instance: owner, log })
     const tracer = exporter ?? noTracer
     const parts = components({ ...options, database, bus, outbox, codex: seen, owner, tracer })
-    const measured = metrics({ database, bus, spans: exporter })
-    const guild: { instance: Guild | null } = { instance: null }
+    const measured = metrics({
+      database,
+      bus,
+      spans: exporter,
+      about: { version: options.version, role: roleNames(options.roles), instance: owner },
+    })
     const http = await openHttp({
       api: api({ database, bus, outbox, codex: seen, organisation: settings.organisation, parts }),
       keys,
@@ -126,16 +155,17 @@ export class Guild implements AsyncDisposable {
       gateway: options.roles.includes('gateway')
         ? gateway({ settings, env: options.env, bus, codex: seen, log, metrics: measured, tracer })
         : null,
-      unready: async () => (guild.instance ? guild.instance.unready() : ['starting']),
+      // Commands without a server have no role, and use the API in their own process.
+      probesOnly: options.roles.length > 0 && !options.roles.includes('gateway'),
+      unready: () => readiness.reasons(),
       version: options.version,
       log,
     })
     opening.defer(() => http.close())
     const { publish } = opened
-    const made = new Guild({ database, codex, http, keys, stream, parts, publish }, line, log, exporter)
-    guild.instance = made
     opening.move()
-    return made
+    const made = { database, codex, http, keys, stream, parts, publish, readiness, health }
+    return new Guild(made, line, log, exporter, loop)
   }
 
   /** Drives the services of these roles; resolves when `signal` has aborted and all have settled. */
@@ -143,23 +173,11 @@ export class Guild implements AsyncDisposable {
     const services: Service[] = [this.codex, ...which.flatMap((role) => this.parts.services[role] ?? [])]
     if (which.some((role) => role !== 'gateway'))
       services.push({ name: 'outbox', run: (stop) => this.outbox.relay(stop) }, ...this.#line.services)
-    await runServices(services, signal, this.#log, this.#health)
-  }
-
-  /** Why this process should not take traffic; empty when it should. */
-  async unready(): Promise<readonly string[]> {
-    const problems = this.#health.problems()
-    if (problems.length > 0) return problems
-    try {
-      await this.database.query(ping)
-      return []
-    } catch (error) {
-      this.#log.warn({ reason: reasonOf(error) }, 'not ready: the store does not answer')
-      return ['the store does not answer; see the log']
-    }
+    await runServices(services, signal, this.#log, this.health)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#loop[Symbol.dispose]()
     await this.http.close()
     await this.#line[Symbol.asyncDispose]()
     await this.database.close()

@@ -26,7 +26,8 @@ export interface HousekeepingDeps {
 /**
  * After a minute, then once an hour: forgets what the bus has delivered to everybody 7 days ago, transcripts after 30 days, and
  * the words of journals when their manifest says so. */
-export function housekeeping({ bus, artifacts, database, clock, log }: HousekeepingDeps): Service {
+export function housekeeping(deps: HousekeepingDeps): Service {
+  const { clock, log } = deps
   return {
     name: 'housekeeping',
     async run(signal) {
@@ -34,11 +35,8 @@ export function housekeeping({ bus, artifacts, database, clock, log }: Housekeep
       for (let waitMs = firstMs; !signal.aborted; waitMs = everyMs) {
         await clock.sleep(waitMs, signal)
         if (signal.aborted) return
-        const before = (days: number) => new Date(clock.now().getTime() - days * dayMs)
         try {
-          const messages = await bus.trim('*', { olderThan: before(busDays) })
-          const transcripts = await artifacts.removeOlderThan('logs', before(transcriptDays))
-          const journals = await forgetJournals(database, clock.now(), signal)
+          const { messages, transcripts, journals } = await cleanUp(deps, signal)
           if (messages + transcripts + journals > 0)
             log.info({ messages, transcripts, journals }, 'old messages, transcripts and journals removed')
         } catch (error) {
@@ -47,4 +45,16 @@ export function housekeeping({ bus, artifacts, database, clock, log }: Housekeep
       }
     },
   }
+}
+
+/** One round. Several processes may clean up at once: what one has removed the others do not find. */
+export async function cleanUp(
+  { bus, artifacts, database, clock }: HousekeepingDeps,
+  signal: AbortSignal,
+): Promise<{ readonly messages: number; readonly transcripts: number; readonly journals: number }> {
+  const before = (days: number) => new Date(clock.now().getTime() - days * dayMs)
+  const messages = await bus.trim('*', { olderThan: before(busDays) })
+  const transcripts = await artifacts.removeOlderThan('logs', before(transcriptDays))
+  const journals = await forgetJournals(database, clock.now(), signal)
+  return { messages, transcripts, journals }
 }

@@ -14,11 +14,13 @@ export function logger(
   settings: Pick<Settings, 'logLevel'>,
   redactor: Redactor = standardRedactor,
   destination: DestinationStream = pino.destination({ fd: 2, sync: false }),
+  /** in every line: which process speaks, where several write to one place */
+  process: { readonly role: string; readonly instance: string } | null = null,
 ) {
   return pino(
     {
       level: settings.logLevel,
-      base: null,
+      base: process,
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: {
         paths: [

@@ -18,14 +18,17 @@ export interface OpenedDatabase extends AsyncDisposable {
  * @throws GUILD_DATABASE_UNAVAILABLE, GUILD_DATABASE_LOCKED, GUILD_SCHEMA_BEHIND, GUILD_SCHEMA_AHEAD, GUILD_MIGRATION_CHANGED
  */
 export async function openDatabase(
-  settings: Pick<Settings, 'home' | 'databaseUrl'>,
+  settings: Pick<Settings, 'home' | 'databaseUrl'> & Partial<Pick<Settings, 'databaseConnections'>>,
   options: { readonly migrate?: boolean } = {},
 ): Promise<OpenedDatabase> {
-  const { databaseUrl, home } = settings
+  const { databaseUrl, home, databaseConnections: connectionsMax = 10 } = settings
   const { db, publish } =
     databaseUrl === undefined
       ? await openHomeDatabase(home)
-      : { db: await PostgresDatabase.open({ url: databaseUrl.reveal() }), publish: () => Promise.resolve() }
+      : {
+          db: await PostgresDatabase.open({ url: databaseUrl.reveal(), connectionsMax }),
+          publish: () => Promise.resolve(),
+        }
   try {
     const migrated = (options.migrate ?? db.kind === 'pglite') ? await migrate(db) : []
     await requireSchema(db)

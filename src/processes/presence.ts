@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { GuildError } from '../kernel/errors.ts'
@@ -10,20 +10,50 @@ const adminKeyFile = 'admin.key'
 const presence = z.object({ pid: z.int(), url: z.url(), since: z.string() })
 const probeMs = 2_000
 
-/** Tells commands on this machine where the server of this GUILD_HOME listens. */
-export async function announce(home: string, url: string, now: Date): Promise<void> {
+/**
+ * Tells commands on this machine where the server of this GUILD_HOME listens.
+ * @param instance given where several servers share the home: each has a file of its own, and none takes away another's
+ */
+export async function announce(home: string, url: string, now: Date, instance?: string): Promise<void> {
   await mkdir(home, { recursive: true, mode: 0o700 })
-  await replaceFile(join(home, file), JSON.stringify({ pid: process.pid, url, since: now.toISOString() }))
+  if (instance !== undefined) await forgetTheDead(home)
+  await replaceFile(join(home, fileOf(instance)), JSON.stringify({ pid: process.pid, url, since: now.toISOString() }))
 }
 
-export async function withdraw(home: string): Promise<void> {
-  const known = await readPresence(home)
-  if (known?.pid === process.pid) await rm(join(home, file), { force: true })
+export async function withdraw(home: string, instance?: string): Promise<void> {
+  const known = await readPresence(home, fileOf(instance))
+  if (known?.pid === process.pid) await rm(join(home, fileOf(instance)), { force: true })
 }
 
-/** The URL of the server that this GUILD_HOME runs, if one answers there; a file left by a crash is not one. */
+/** The URL of a server that this GUILD_HOME runs, if one answers there; a file left by a crash is not one. */
 export async function runningAt(home: string): Promise<string | null> {
-  const known = await readPresence(home)
+  for (const name of await presenceFiles(home)) {
+    const url = await answeringAt(home, name)
+    if (url !== null) return url
+  }
+  return null
+}
+
+async function forgetTheDead(home: string): Promise<void> {
+  const names = await presenceFiles(home)
+  await Promise.all(
+    names.map(async (name) => {
+      if ((await answeringAt(home, name)) === null) await rm(join(home, name), { force: true })
+    }),
+  )
+}
+
+async function presenceFiles(home: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(home)).filter((name) => /^server(-[\w.-]+)?\.json$/.test(name)).toSorted()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    return []
+  }
+}
+
+async function answeringAt(home: string, name: string): Promise<string | null> {
+  const known = await readPresence(home, name)
   if (!known) return null
   try {
     const response = await fetch(new URL('/healthz', known.url), { signal: AbortSignal.timeout(probeMs) })
@@ -34,6 +64,10 @@ export async function runningAt(home: string): Promise<string | null> {
     // Refused or silent: nobody is there, which is the answer.
     return null
   }
+}
+
+function fileOf(instance: string | undefined): string {
+  return instance === undefined ? file : `server-${instance}.json`
 }
 
 /** The admin key of this GUILD_HOME, made on first use; readable by its owner only. Several processes may ask at once: one key. */
@@ -79,9 +113,9 @@ async function readAdminKey(home: string): Promise<Secret | null> {
   }
 }
 
-async function readPresence(home: string): Promise<z.infer<typeof presence> | null> {
+async function readPresence(home: string, name: string): Promise<z.infer<typeof presence> | null> {
   try {
-    return presence.parse(JSON.parse(await readFile(join(home, file), 'utf8')))
+    return presence.parse(JSON.parse(await readFile(join(home, name), 'utf8')))
   } catch {
     // Absent or half-written by a crash: both mean that nobody is known to be there.
     return null

@@ -4,3 +4,7 @@ export type Role = (typeof roles)[number]
 
 /** Named by the seed, and not in this version: said so, instead of starting nothing. */
 export const rolesToCome = ['poller', 'notifications'] as const
+
+/** Those that do something by the clock, and so can do it once (`guild run <role> --once`). */
+export const periodicRoles = ['scheduler', 'registry', 'audit'] as const satisfies readonly Role[]
+export type PeriodicRole = (typeof periodicRoles)[number]

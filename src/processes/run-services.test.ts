@@ -30,7 +30,7 @@ it('says that a service is down, and that it is back once it has been started ag
   const service = failing(1, () => Promise.reject(new Error('lost its mind')))
   const running = runServices([service], stop.signal, log, health)
   await until(() => health.problems().length > 0)
-  expect(health.problems()).toEqual(['frail has stopped and is started again; see the log'])
+  expect(health.problems()).toEqual(['service frail: it has stopped and is started again; see the log'])
   await until(() => service.runs() === 2)
   expect(health.problems()).toEqual([])
   stop.abort()
@@ -43,9 +43,24 @@ it('starts a service again that ended without being told to', async () => {
   const service = failing(1, () => Promise.resolve())
   const running = runServices([service], stop.signal, log, health)
   await until(() => health.problems().length > 0)
-  expect(health.problems()).toEqual(['frail has stopped and is started again; see the log'])
+  expect(health.problems()).toEqual(['service frail: it has stopped and is started again; see the log'])
   await until(() => service.runs() === 2)
   expect(service.runs()).toBe(2)
   stop.abort()
   await running
+})
+
+it('names the services that have not ended', async () => {
+  const stop = new AbortController()
+  const health = new Health()
+  const gate = Promise.withResolvers<void>()
+  const stubborn = { name: 'stubborn', run: () => gate.promise }
+  const running = runServices([failing(0, () => Promise.resolve()), stubborn], stop.signal, log, health)
+  expect(health.running()).toEqual(['frail', 'stubborn'])
+  stop.abort()
+  await until(() => health.running().length === 1)
+  expect(health.running()).toEqual(['stubborn'])
+  gate.resolve()
+  await running
+  expect(health.running()).toEqual([])
 })

@@ -8,13 +8,14 @@ const restart = { baseMs: 500, maxMs: 30_000 }
 /** One that has run for so long was well: its next failure is a first one. */
 const wellAfterMs = 60_000
 
-/** Which services are down at this moment. */
+/** Which services are down at this moment, and which have not ended yet. */
 export class Health {
   readonly #down = new Set<Service>()
+  readonly #running = new Set<Service>()
 
   problems(): readonly string[] {
     // Without the reason: anybody may ask for readiness. It stands in the log.
-    return [...this.#down].map(({ name }) => `${name} has stopped and is started again; see the log`)
+    return [...this.#down].map(({ name }) => `service ${name}: it has stopped and is started again; see the log`)
   }
 
   down(service: Service): void {
@@ -23,6 +24,16 @@ export class Health {
 
   up(service: Service): void {
     this.#down.delete(service)
+    this.#running.add(service)
+  }
+
+  ended(service: Service): void {
+    this.#running.delete(service)
+  }
+
+  /** names of those that run */
+  running(): readonly string[] {
+    return [...this.#running].map(({ name }) => name)
   }
 }
 
@@ -44,6 +55,7 @@ async function keepRunning(service: Service, signal: AbortSignal, log: Log, heal
     const began = performance.now()
     health.up(service)
     const error = await failureOf(service, signal)
+    health.ended(service)
     if (signal.aborted) return
     const reason = error === null ? 'it ended by itself' : reasonOf(error)
     if (performance.now() - began > wellAfterMs) failures = 1

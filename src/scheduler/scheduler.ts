@@ -65,6 +65,12 @@ export function scheduler(deps: SchedulerDeps): Service {
   }
 }
 
+/** One look, for a cron job in the place of a process. @returns when the next slot is due (ms since 1970) */
+export async function scheduleOnce(deps: SchedulerDeps): Promise<number> {
+  await planAll(deps, deps.codex.current())
+  return fireDue(deps)
+}
+
 /** Fires until nothing is due. @returns when to look again (ms since 1970) */
 async function fireDue(deps: SchedulerDeps): Promise<number> {
   for (;;) {

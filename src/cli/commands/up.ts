@@ -3,7 +3,9 @@ import { version } from '../version.ts'
 import { sentence } from '../follow.ts'
 import { facts, paint } from '../print.ts'
 import type { Serving } from '../../processes/serve.ts'
-import { roles } from '../../processes/roles.ts'
+import { type Role, roles } from '../../processes/roles.ts'
+import { isGuildError } from '../../kernel/errors.ts'
+import { report } from '../report.ts'
 
 export const upCommand: CommandModule = (program, context) => {
   program
@@ -18,14 +20,20 @@ Connectors are in shadow mode, where nothing is sent, until GUILD_LIVE or the Co
     .action(() => start(context(), roles))
 }
 
-/** Serves until SIGINT or SIGTERM. A second signal ends at once. */
-export async function start(context: Context, which: readonly (typeof roles)[number][]): Promise<void> {
+/**
+ * Serves until SIGINT or SIGTERM. A second signal ends at once, and so does the end of the time to drain: what has not settled by then
+ * would keep the process alive.
+ * @param apart one of several processes: `guild run`
+ */
+export async function start(context: Context, which: readonly Role[], apart = false): Promise<void> {
   const { serve } = await import('../../processes/serve.ts')
   const { settings, env, json } = context
+  // What `ps` and `top` show; several of them stand side by side on a host.
+  process.title = apart ? `guild ${which.join(' ')}` : 'guild up'
   const human = process.stdout.isTTY && !json
   const stop = new AbortController()
-  const onSignal = () => {
-    if (stop.signal.aborted) process.exit(130)
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stop.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143)
     if (human) process.stdout.write(`\n${paint.dim('finishing what is in flight; Ctrl-C again ends at once')}\n`)
     stop.abort()
   }
@@ -39,39 +47,52 @@ export async function start(context: Context, which: readonly (typeof roles)[num
       roles: which,
       version: version(),
       signal: stop.signal,
-      onReady: (serving) => announceReady(serving, context, human),
+      apart,
+      onReady: (serving) => announceReady(serving, context, { human, apart }),
       ...(human && { onDecision: (item) => process.stdout.write(`${sentence(item)}\n`) }),
     })
+  } catch (error) {
+    if (isGuildError(error, 'GUILD_DRAIN_DEADLINE')) process.exit(report(error))
+    // Told to stop while it still waited for a store: there was nothing to finish.
+    if (!stop.signal.aborted) throw error
   } finally {
     process.removeListener('SIGINT', onSignal)
     process.removeListener('SIGTERM', onSignal)
   }
 }
 
-function announceReady(serving: Serving, { settings, json }: Context, human: boolean): void {
+function announceReady(
+  serving: Serving,
+  { settings, json }: Context,
+  { human, apart }: { readonly human: boolean; readonly apart: boolean },
+): void {
+  const webhooks = serving.signInUrl === null ? null : `${serving.url}/webhooks/github`
   if (json) {
-    process.stdout.write(
-      `${JSON.stringify({ ready: true, url: serving.url, webhooks: `${serving.url}/webhooks/github` })}\n`,
-    )
+    process.stdout.write(`${JSON.stringify({ ready: true, url: serving.url, ...(webhooks && { webhooks }) })}\n`)
     return
   }
-  const shadow = serving.live.length === 0
+  const unsigned = settings.githubWebhookSecrets.length === 0
+  const moved = serving.portMoved ? paint.yellow(`  (port ${settings.port} is taken)`) : ''
   const lines = facts([
-    [
-      'guild',
-      `${paint.bold(serving.url)}${serving.portMoved ? paint.yellow(`  (port ${settings.port} is taken)`) : ''}`,
-    ],
-    [
-      'webhooks',
-      `${serving.url}/webhooks/github${settings.githubWebhookSecrets.length === 0 ? paint.yellow('  set GITHUB_WEBHOOK_SECRET: without it nothing is accepted') : ''}`,
-    ],
-    ['sign in', `${serving.signInUrl}  ${paint.dim('(once, 15 minutes)')}`],
+    ['guild', `${paint.bold(serving.url)}${moved}`],
+    ...(webhooks
+      ? [
+          [
+            'webhooks',
+            `${webhooks}${unsigned ? paint.yellow('  set GITHUB_WEBHOOK_SECRET: without it nothing is accepted') : ''}`,
+          ] as const,
+        ]
+      : []),
+    // A link that signs an admin in belongs on a screen, not in the log of a pod.
+    ...(serving.signInUrl && (human || !apart)
+      ? [['sign in', `${serving.signInUrl}  ${paint.dim('(once, 15 minutes)')}`] as const]
+      : []),
     ['database', serving.database],
     ['codex', serving.codex],
     ['models', serving.models],
     [
       'writes',
-      shadow
+      serving.live.length === 0
         ? `${paint.cyan('shadow')}: rendered and recorded, nothing is sent`
         : `${paint.red('live')}: ${serving.live.join(', ')}`,
     ],

@@ -30,7 +30,7 @@ export class PostgresDatabase implements MigratableDatabase {
   readonly #names = new Map<string, string>()
   #closing: Promise<void> | undefined
 
-  /** @throws GUILD_DATABASE_UNAVAILABLE, also when the server is older than PostgreSQL 15 */
+  /** @throws GUILD_DATABASE_UNAVAILABLE, GUILD_DATABASE_TOO_OLD below PostgreSQL 15, GUILD_DATABASE_REFUSED for a wrong password or name */
   static async open({ url, connectionsMax = 10, statementMs = 30_000 }: PostgresOptions): Promise<PostgresDatabase> {
     const config = {
       connectionString: url,
@@ -48,8 +48,9 @@ export class PostgresDatabase implements MigratableDatabase {
       const { rows } = await db.query<{ version: number }>(serverVersion)
       const version = rows[0]?.version ?? 0
       if (version >= serverVersionMin) return db
-      throw new GuildError('GUILD_DATABASE_UNAVAILABLE', {
-        why: `it is PostgreSQL ${Math.floor(version / 10_000)}, and 15 or later is needed`,
+      throw new GuildError('GUILD_DATABASE_TOO_OLD', {
+        have: Math.floor(version / 10_000),
+        need: Math.floor(serverVersionMin / 10_000),
       })
     } catch (error) {
       await db.close()

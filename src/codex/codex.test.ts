@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -219,6 +219,21 @@ describe('GitCodex', () => {
     expect(await codex.refresh()).toBe(true)
     expect(said(codex.current())).toBe('Rewritten.')
     expect(said(await codex.at(head))).toBe('You scout.')
+  })
+
+  it('is fetched by many processes of one home at once, from the first time on', { timeout: 60_000 }, async () => {
+    const { dir, head } = repository()
+    const home = folder()
+    const many = await Promise.all(Array.from({ length: 6 }, () => open(`file://${dir}`, { home })))
+    expect(new Set(many.map((codex) => codex.current().commit))).toEqual(new Set([head]))
+    for (let round = 0; round < 3; round += 1) {
+      const next = commit(dir, prompt(`Round ${round}.\n`))
+      expect(await Promise.all(many.map((codex) => codex.refresh()))).toEqual(many.map(() => true))
+      expect(new Set(many.map((codex) => codex.current().commit))).toEqual(new Set([next]))
+    }
+    const mirrors = readdirSync(join(home, 'codex')).filter((name) => name.startsWith('mirror'))
+    expect(mirrors).toHaveLength(1)
+    expect(git(join(home, 'codex', mirrors[0] ?? ''), 'for-each-ref', 'refs/guild/fetch')).toBe('')
   })
 
   it('refreshes by itself until it is told to stop', async () => {

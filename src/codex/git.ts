@@ -32,7 +32,15 @@ const bytesMaxDefault = 16 * 1024 * 1024
 export async function git(args: readonly string[], options: GitOptions = {}): Promise<Buffer> {
   const { signal, input, timeoutMs = timeoutMsDefault, bytesMax = bytesMaxDefault } = options
   // Only plumbing runs here, so a clone of another owner (root in a user's clone, a mounted volume) is as safe as our own.
-  const settings = [`core.hooksPath=${devNull}`, 'core.fsmonitor=false', 'gc.auto=0', 'safe.directory=*']
+  const settings = [
+    `core.hooksPath=${devNull}`,
+    'core.fsmonitor=false',
+    'gc.auto=0',
+    'safe.directory=*',
+    // Several processes may share a mirror: wait for one another's locks instead of failing after a tenth of a second.
+    'core.filesRefLockTimeout=10000',
+    'core.packedRefsTimeout=10000',
+  ]
   const hardening = settings.flatMap((setting) => ['-c', setting])
   return await new Promise((resolve, reject) => {
     const child = execFile(

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdir, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { GuildError, reasonOf } from '../kernel/errors.ts'
 import { sha256 } from '../kernel/ids.ts'
@@ -74,17 +74,40 @@ class MirrorSource implements CodexSource {
     return await guarded(this.shown, async () => {
       const from = this.#branch === null ? 'HEAD' : `refs/heads/${this.#branch}`
       if (this.#known && (await this.#remoteCommit(from, signal)) === this.#known.commit) return this.#known
-      await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-      await git(['init', '--quiet', '--bare', '--', this.#dir], { signal })
-      const fetch = ['-C', this.#dir, 'fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--end-of-options']
-      await git([...fetch, this.#url, `+${from}:refs/guild/head`], { signal, timeoutMs: fetchMsMax })
-      const commit = await commitOf(this.#dir, 'refs/guild/head', { signal })
-      if (commit === null) throw new GitFailure('the branch has no commit')
+      await this.#ensureMirror(signal)
+      const commit = await this.#fetch(from, signal)
       // Runs are pinned to commits; a force push must not take them away.
       await git(['-C', this.#dir, 'update-ref', `refs/guild/seen/${commit}`, commit], { signal })
       this.#known = { commit, content: (await treeOf(this.#dir, commit, '', { signal })) ?? commit }
       return this.#known
     })
+  }
+
+  /** Whole or not at all: several processes of one home begin together, and `git init` in one folder twice at once fails. */
+  async #ensureMirror(signal: AbortSignal | undefined): Promise<void> {
+    if (await isThere(join(this.#dir, 'HEAD'))) return
+    const draft = `${this.#dir}.${randomUUID()}`
+    await mkdir(draft, { recursive: true, mode: 0o700 })
+    try {
+      // No template: its sample hooks are of no use here.
+      await git(['init', '--quiet', '--bare', '--template=', '--', draft], { signal })
+      await rename(draft, this.#dir)
+    } catch (error) {
+      if (!(await isThere(join(this.#dir, 'HEAD')))) throw error // else another process was faster
+    } finally {
+      await rm(draft, { recursive: true, force: true })
+    }
+  }
+
+  /** Into a ref of this fetch alone: two that move one ref at the same time fail, and one could read what the other has fetched. */
+  async #fetch(from: string, signal: AbortSignal | undefined): Promise<string> {
+    const ref = `refs/guild/fetch/${randomUUID()}`
+    const fetch = ['-C', this.#dir, 'fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--end-of-options']
+    await git([...fetch, this.#url, `+${from}:${ref}`], { signal, timeoutMs: fetchMsMax })
+    const commit = await commitOf(this.#dir, ref, { signal })
+    await git(['-C', this.#dir, 'update-ref', '-d', ref], { signal })
+    if (commit === null) throw new GitFailure('the branch has no commit')
+    return commit
   }
 
   /** One question to the server instead of a fetch; most looks find nothing new. */
@@ -237,6 +260,16 @@ async function readCommit(
   const blobs = await blobsOf(dir, oids, { signal, bytesMax: codexBytesMax + filesMax * 200 })
   const contents = selected.map(({ path }, index) => ({ path, bytes: blobs[index] ?? new Uint8Array() }))
   return decodeFiles(commit, contents, problems)
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
 }
 
 async function guarded<T>(shown: string, work: () => Promise<T>): Promise<T> {

@@ -33,7 +33,7 @@ export class CodexStore {
     const file = this.#file(commit)
     const found = stored.safeParse(await readJson(file))
     if (!found.success || found.data.commit !== commit) return null
-    await utimes(file, new Date(), new Date())
+    await unlessGone(utimes(file, new Date(), new Date()))
     return { commit, files: new Map(found.data.files), problems: [] }
   }
 
@@ -51,10 +51,20 @@ export class CodexStore {
     const names = (await readdir(this.#folder)).filter((name) => name.endsWith('.json'))
     if (names.length <= keptMax) return
     const ages = await Promise.all(
-      names.map(async (name) => ({ name, at: (await stat(join(this.#folder, name))).mtimeMs })),
+      names.map(async (name) => ({ name, at: (await unlessGone(stat(join(this.#folder, name))))?.mtimeMs ?? 0 })),
     )
     const old = ages.toSorted((a, b) => b.at - a.at).slice(keptMax)
     await Promise.all(old.map(async ({ name }) => await rm(join(this.#folder, name), { force: true })))
+  }
+}
+
+/** Another process of this home may have pruned the file a moment ago. */
+async function unlessGone<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
   }
 }
 

@@ -41,7 +41,7 @@ it.skipIf(server === null)(
         const delivery = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`
         const answers = await Promise.all(gateways.map(({ webhooks }) => send(webhooks, body, { delivery })))
         expect(answers.map(({ status }) => status)).toEqual([202, 202])
-        if (index === deliveries / 2) stopping.resolve(Promise.all(workers.map(([one]) => one?.stop())))
+        if (index === deliveries / 2) stopping.resolve(Promise.all(workers.map(async ([one]) => one?.stop())))
       }
     })
     await Promise.all(stream)

@@ -36,16 +36,15 @@ import { rulesLlm } from '../llm/rules/rules-llm.ts'
 import { vercelLlm } from '../llm/vercel/vercel-llm.ts'
 import { builtinGithub, githubAccess } from '../tools/github/builtin-github.ts'
 import type { Tracer } from '../traces/tracer.ts'
-import { refreshAgents } from '../registry/registry.ts'
 import { registryRefresher } from '../registry/registry-refresher.ts'
-import { scheduleOnce, scheduler } from '../scheduler/scheduler.ts'
+import { scheduler } from '../scheduler/scheduler.ts'
 import { mcpTools } from '../tools/mcp/mcp-tools.ts'
 import { botLogins } from './connectors.ts'
 import { headroom } from './headroom.ts'
-import { cleanUp, housekeeping } from './housekeeping.ts'
+import { housekeeping } from './housekeeping.ts'
 import type { Logger } from './logger.ts'
 import { processRedactor } from './own-secrets.ts'
-import type { PeriodicRole, Role } from './roles.ts'
+import type { Role } from './roles.ts'
 
 export interface ComponentsDeps {
   readonly settings: Settings
@@ -69,8 +68,6 @@ export interface RunLimits {
 export interface Components {
   /** what each role runs */
   readonly services: Readonly<Partial<Record<Role, readonly Service[]>>>
-  /** what a periodic role does once, and figures about it */
-  readonly once: Readonly<Record<PeriodicRole, (signal: AbortSignal) => Promise<object>>>
   readonly desk: Desk
   readonly approvals: Approvals
   readonly undo: Undo
@@ -151,16 +148,6 @@ export function components(deps: ComponentsDeps): Components {
         drive(auditWriter({ db: database, log, tracer })),
         housekeeping({ bus, artifacts, database, clock, log }),
       ],
-    },
-    once: {
-      scheduler: async () => ({
-        next: new Date(await scheduleOnce({ database, outbox, codex, clock, log })).toISOString(),
-      }),
-      registry: async () => {
-        await database.transaction((tx) => refreshAgents(tx, clock.now()))
-        return { agents: codex.current().agents.size }
-      },
-      audit: (signal) => cleanUp({ bus, artifacts, database, clock, log }, signal),
     },
     runLimits: (agentId) => runLimitsOf(codex, agentId),
     modelsConfigured: () => describeModels(models, codex),

@@ -106,10 +106,7 @@ export class Guild implements AsyncDisposable {
     const store = openWhenUp('database', () => openDatabase(settings), { ...startup, log })
     const opened = opening.use(await opensFirst(store, reading, changes.reject))
     const database = opened.db
-    if (database.kind === 'pglite' && options.roles.length > 0) {
-      const leases = await takeOver(database)
-      if (leases > 0) log.info({ leases }, 'took over from a process that died')
-    }
+    await succeedTheDead(database, options)
     const line = opening.use(await openBus(settings, database, systemClock, log))
     const { bus, outbox } = line
     changes.resolve(codexChanges({ database, outbox, log, live: (snapshot) => writesTo(options, snapshot) }))
@@ -120,15 +117,7 @@ export class Guild implements AsyncDisposable {
     const owner = options.instance ?? instanceName()
     const loop = opening.use(new LoopWatch())
     const health = new Health()
-    // Deliveries are stored in the database: a gateway that gave up with Redis would lose what it could have taken.
-    const livesFromBus = !options.roles.includes('gateway')
-    const readiness = new Readiness({
-      database,
-      health,
-      loop,
-      log,
-      ...(livesFromBus && { bus: () => line.unready() }),
-    })
+    const readiness = new Readiness({ database, health, loop, log, ...livesFrom(line, options.roles) })
     const exporter = openTracer(settings, { version: options.version, instance: owner, log })
     const tracer = exporter ?? noTracer
     const parts = components({ ...options, database, bus, outbox, codex: seen, owner, tracer })
@@ -183,6 +172,18 @@ export class Guild implements AsyncDisposable {
     await this.database.close()
     await this.#exporter?.close()
   }
+}
+
+/** Nobody else can be at work on an embedded database, so nothing need wait for a lease; a command without roles takes over nothing. */
+async function succeedTheDead(database: Database, { roles: which, log }: GuildOptions): Promise<void> {
+  if (database.kind !== 'pglite' || which.length === 0) return
+  const leases = await takeOver(database)
+  if (leases > 0) log.info({ leases }, 'took over from a process that died')
+}
+
+/** Deliveries are stored in the database: a gateway that gave up with Redis would lose what it could have taken. */
+function livesFrom(line: OpenBus, which: readonly Role[]): { readonly bus?: () => readonly string[] } {
+  return which.includes('gateway') ? {} : { bus: () => line.unready() }
 }
 
 /** Reads and validates at once; what a snapshot changes in the database waits until there is one. */

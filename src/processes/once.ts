@@ -1,9 +1,12 @@
 import type { Settings } from '../config/settings.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { topics } from '../kernel/topics.ts'
+import { refreshAgents } from '../registry/registry.ts'
+import { scheduleOnce } from '../scheduler/scheduler.ts'
 import { Guild } from './guild.ts'
 import { instanceName, roleNames } from './instance.ts'
-import { logger } from './logger.ts'
+import { cleanUp } from './housekeeping.ts'
+import { type Logger, logger } from './logger.ts'
 import { processRedactor } from './own-secrets.ts'
 import type { PeriodicRole } from './roles.ts'
 
@@ -30,12 +33,29 @@ export async function once(options: OnceOptions): Promise<Readonly<Record<string
   const startup = { waitMs: settings.startupWaitMs, signal }
   await using guild = await Guild.open({ ...options, instance, startup, log })
   const figures: Record<string, object> = {}
-  for (const role of roles) if (!signal.aborted) figures[role] = await guild.parts.once[role](signal)
-  if (roles.includes('audit')) await writeAudit(guild, signal)
+  for (const role of roles) if (!signal.aborted) figures[role] = await jobs[role](guild, log, signal)
   return figures
 }
 
-/** The chain first of all lives from being written: until nothing waits for it, a minute at most. */
+const clock = systemClock
+
+/** @returns figures about what was done */
+const jobs: Readonly<Record<PeriodicRole, (guild: Guild, log: Logger, signal: AbortSignal) => Promise<object>>> = {
+  scheduler: async ({ database, outbox, codex }, log) => ({
+    next: new Date(await scheduleOnce({ database, outbox, codex, clock, log })).toISOString(),
+  }),
+  registry: async ({ database, codex }) => {
+    await database.transaction((tx) => refreshAgents(tx, clock.now()))
+    return { agents: codex.current().agents.size }
+  },
+  audit: async (guild, log, signal) => {
+    await writeAudit(guild, signal)
+    const { bus, database, parts } = guild
+    return cleanUp({ bus, artifacts: parts.artifacts, database, clock, log }, signal)
+  },
+}
+
+/** Until nothing waits for the chain, a minute at most. */
 async function writeAudit(guild: Guild, signal: AbortSignal): Promise<void> {
   const stop = new AbortController()
   const running = guild.run(['audit'], stop.signal)

@@ -63,6 +63,9 @@ export class PostgresDatabase implements MigratableDatabase {
     this.#listener = listener
     // An idle connection that the server closed: the pool has dropped it already, the next query opens another.
     pool.on('error', () => undefined)
+    // A server that shuts down speaks when nobody listens: between idle and taken, and after a failed client was given back. Such a word
+    // has no statement to fail, and unhandled it would end the process.
+    pool.on('connect', (client) => client.on('error', () => undefined))
   }
 
   async query<Row>(statement: Statement, params: readonly Param[] = []): Promise<Result<Row>> {

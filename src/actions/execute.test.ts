@@ -77,6 +77,30 @@ it('tries again and looks again by itself when that falls due, and ends when it 
   expect(github.of('comments').filter(({ place }) => /issues\/1[12]\//.test(place))).toHaveLength(2)
 })
 
+it('works off what an outage has left behind as fast as it can, not so many per look', async () => {
+  const ids: string[] = []
+  for (let number = 41; number <= 60; number += 1) {
+    await bench.newRun()
+    ids.push(await say(number))
+  }
+  const text = "UPDATE guild_core.actions SET updated_at = now() - interval '1 minute' WHERE id = ANY($1::text[])"
+  await db.query({ name: '', text }, [ids])
+  const { sweeper } = wired({ maxInFlight: 2 })
+  const stop = new AbortController()
+  const running = sweeper.run(stop.signal)
+  // Two per look, and a look every 3 s, would take half a minute.
+  await expect
+    .poll(
+      async () => (await Promise.all(ids.map((id) => bench.get(id)))).filter((it) => it.state === 'SUCCEEDED').length,
+      {
+        timeout: 12_000,
+      },
+    )
+    .toBe(20)
+  stop.abort()
+  await running
+})
+
 it('begins nothing new after it was told to stop, and gives the message back for another process', async () => {
   const { consumer } = wired()
   const id = await say(21)

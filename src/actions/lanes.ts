@@ -39,10 +39,11 @@ export interface ActionExecutorDeps {
   readonly random?: () => number
 }
 
-const leaseMs = 60_000
+/** What a dead worker had in hand is looked up after so long: everything it has begun is to go on within 30 s. */
+const leaseMs = 25_000
 /** A call ends well before its lease does, and what creates is not even begun in the last third. */
-const callMs = 50_000
-const createWithinMs = 40_000
+const callMs = 21_000
+const createWithinMs = 16_000
 /** At shutdown a call in flight may end by itself for so long; then it is cut off and probed at the next start. */
 const graceMs = 3_000
 /** A lane is handed back after so many actions, so that one busy target does not hold a worker for ever. */

@@ -17,6 +17,8 @@ export class ActionSweeper implements Service {
   readonly #deps: ActionExecutorDeps
   readonly #lanes: ActionLanes
   readonly #running = new Map<string, Promise<void>>()
+  /** The last look found more than there was room for. */
+  #more = false
   #nextAt = 0
   #wake: AbortController = new AbortController()
 
@@ -55,10 +57,13 @@ export class ActionSweeper implements Service {
         expired.map(({ id }) => id),
         now,
       )
+    this.#more = false
     for (const { id, kind, at } of rows) {
       if (kind !== 'due') continue
       if (at > now) this.wakeAt(at)
-      else if (!this.#running.has(id) && this.#running.size < (this.#deps.maxInFlight ?? 8)) this.#start(id, signal)
+      else if (this.#running.has(id)) continue
+      else if (this.#running.size < (this.#deps.maxInFlight ?? 8)) this.#start(id, signal)
+      else this.#more = true
     }
   }
 
@@ -71,7 +76,11 @@ export class ActionSweeper implements Service {
     const work = this.#lanes
       .drain(id, signal)
       .catch((error: unknown) => this.#deps.log.warn({ actionId: id, error: reasonOf(error) }, 'action lane failed'))
-      .finally(() => this.#running.delete(id))
+      .finally(() => {
+        this.#running.delete(id)
+        // After an outage everything is due at once, and no message announces it: the next one follows when there is room.
+        if (this.#more) this.wakeAt(this.#deps.clock.now())
+      })
     this.#running.set(id, work)
   }
 

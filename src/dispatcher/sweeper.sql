@@ -1,5 +1,5 @@
 -- name: republish
--- Runs whose message may be lost: due for 15 s and owned by nobody. Not more often than every 30 s; for those that only stand in a long
+-- Runs whose message may be lost: due for 15 s and owned by nobody, or 2 s after the lease of a dead worker. Not more often than every 30 s; for those that only stand in a long
 -- queue the pause doubles up to 16 min, so that a backlog is not made longer by its own reminders. And runs that were held back (their
 -- message is done with), as soon as what they waited for is over: as many of a key as have room, first in line first.
 -- $1 now · $2 rows at most
@@ -30,8 +30,12 @@ FROM (
   WHERE (state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE')
       OR (state IN ('WAITING_ACTION', 'WAITING_APPROVAL') AND (not_before IS NOT NULL OR held_at IS NOT NULL)))
     AND CASE WHEN held_at IS NULL THEN
-      greatest(queued_at, not_before, lease_until) < $1::timestamptz - interval '15 seconds'
+      greatest(queued_at, not_before) < $1::timestamptz - interval '15 seconds'
+      -- A lease that lapsed says that its worker died: its message may be lost as well, and the run has waited long enough.
+      AND (lease_until IS NULL OR lease_until < $1::timestamptz - interval '2 seconds')
       AND (republished_at IS NULL
+        -- By a sweeper whose clock was ahead.
+        OR republished_at > $1::timestamptz
         OR republished_at <= $1::timestamptz
           - interval '30 seconds' * CASE WHEN state = 'QUEUED' THEN power(2, least(republished - 1, 5)) ELSE 1 END)
     ELSE cancel IS NOT NULL OR id IN (SELECT held.id FROM held WHERE held.probing = 1 AND (held.room IS NULL OR held.place <= held.room))

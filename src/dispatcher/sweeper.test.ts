@@ -67,7 +67,9 @@ it.each([
   ['waits for its time', `not_before = '2026-11-22T10:05:00Z'`, 60, 0],
   ['waited for its time', `state = 'WAITING_RATE', not_before = '2026-11-22T10:05:00Z'`, 320, 1],
   ['is owned', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 300, 0],
-  ['has lost its owner', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 320, 1],
+  ['has just lost its owner', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 301, 0],
+  ['has lost its owner', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 303, 1],
+  ['was sent again by a clock that was ahead', `republished_at = '2026-11-22T10:10:00Z', republished = 1`, 60, 1],
   ['waits for a person', `state = 'WAITING_APPROVAL'`, 320, 0],
   ['is over', `state = 'COMPLETED'`, 320, 0],
 ])('of a run that %s', async (_what, change, second, expected) => {

@@ -27,7 +27,7 @@ const unknownAttempts = 5
  * and returned while it is not: when another worker has it, when it waits, when this one stops. What was not admitted waits as a row.
  */
 export function executor(deps: ExecutorDeps): Consumer {
-  const leaseMs = deps.options?.leaseMs ?? 30_000
+  const leaseMs = deps.options?.leaseMs ?? 20_000
   return {
     // The executor bounds attempts itself, per run and per step; waiting and drained deliveries must not end in the dead letters.
     subscription: {

@@ -16,7 +16,7 @@ const windowMs = 60_000
 const openMs = 30_000
 const openMsMax = 15 * 60_000
 /** longer than a call and its lease may last */
-export const trialMs = 60_000
+export const trialMs = 30_000
 
 /** 5 failures in a row within 60 s open it; a failed trial opens it again for twice as long, up to 15 minutes (edges 3, retry table). */
 export function afterFailure(breaker: Breaker, now: Date): Breaker {

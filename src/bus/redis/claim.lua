@@ -1,14 +1,14 @@
 -- KEYS: groups · ARGV: group id, most messages, lease in ms, now, token, bytes after which no more are taken
 -- Returns false when there is no such group; else {ms until something is due (0 at once, -1 nothing), entries that were missing from the
 -- log, then for each claim: member, attempt, id, at, body}.
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return false end
+if call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return false end
 local group, most, at, token = group_of(ARGV[1]), tonumber(ARGV[2]), now(ARGV[4]), ARGV[5]
 local bytes_max, promote_max = tonumber(ARGV[6]), 1000
 
-local due = redis.call('ZRANGEBYSCORE', group.delayed, '-inf', at, 'LIMIT', 0, promote_max)
+local due = call('ZRANGEBYSCORE', group.delayed, '-inf', at, 'LIMIT', 0, promote_max)
 bulk('ZREM', group.delayed, due)
 for _, member in ipairs(due) do enter(group, member) end
-local lapsed = redis.call('ZRANGEBYSCORE', group.claimed, '-inf', at, 'LIMIT', 0, promote_max)
+local lapsed = call('ZRANGEBYSCORE', group.claimed, '-inf', at, 'LIMIT', 0, promote_max)
 for _, member in ipairs(lapsed) do
   keep_past(group, member, remember(group, member, at, 'the claim lapsed'))
   let_go(group, member)
@@ -17,39 +17,47 @@ for _, member in ipairs(lapsed) do
 end
 
 local reply, claimed, held = { 0, 0 }, {}, {}
-local lapse = at + tonumber(ARGV[3])
-local count, bytes, missing, retried = 0, 0, 0, redis.call('EXISTS', group.past) == 1
+local lapse = format('%d', at + tonumber(ARGV[3]))
+local count, bytes, missing, retried = 0, 0, 0, call('EXISTS', group.past) == 1
+local streams = {}
+local function take(member, topic, key)
+  streams[topic] = streams[topic] or stream_of(topic)
+  local position = sub(member, 1, 24)
+  local entry = call('XRANGE', streams[topic], position, position)[1]
+  if not entry then
+    -- Somebody has taken it out of the log by hand, or the server has evicted it.
+    if key then call('HDEL', group.busy, key) end
+    forget(group, member, key)
+    missing = missing + 1
+    return
+  end
+  local fields = entry[2]
+  local place, at2 = 2 + 5 * count, 2 * count
+  reply[place + 1] = member
+  reply[place + 2] = 1 + (retried and past_of(group, member) or 0)
+  reply[place + 3] = fields[2]
+  reply[place + 4] = fields[6]
+  reply[place + 5] = fields[8]
+  claimed[at2 + 1], claimed[at2 + 2] = lapse, member
+  held[at2 + 1], held[at2 + 2] = member, token
+  count = count + 1
+  bytes = bytes + #fields[8]
+end
 while count < most and bytes < bytes_max do
-  local popped = redis.call('ZPOPMIN', group.ready, most - count)
+  local popped = call('ZPOPMIN', group.ready, most - count)
   if #popped == 0 then break end
   for i = 1, #popped, 2 do
     local member = popped[i]
+    local nul = find(member, '\0', 45, true)
     if bytes >= bytes_max then
-      redis.call('ZADD', group.ready, popped[i + 1], member)
+      call('ZADD', group.ready, popped[i + 1], member)
+    elseif not nul then
+      take(member, sub(member, 45))
     else
-      local key = key_of(member)
+      local key = sub(member, 45)
       -- A replay may have put an earlier one of its key before it.
-      if not key or (first_of(group, key) == member and redis.call('HSETNX', group.busy, key, member) == 1) then
-        local ms, n = string.match(member, '^0*(%d+)%-0*(%d+) ')
-        local id = ms .. '-' .. n
-        local topic = string.match(string.sub(member, 45), '^%Z+')
-        local entry = redis.call('XRANGE', stream_of(topic), id, id)[1]
-        if entry then
-          local fields = fields_of(entry)
-          local attempts = retried and past_of(group, member) or 0
-          for _, value in ipairs({ member, attempts + 1, fields.id, fields.at, fields.body }) do table.insert(reply, value) end
-          table.insert(claimed, lapse)
-          table.insert(claimed, member)
-          table.insert(held, member)
-          table.insert(held, token)
-          count = count + 1
-          bytes = bytes + #fields.body
-        else
-          -- Somebody has taken it out of the log by hand, or the server has evicted it.
-          if key then redis.call('HDEL', group.busy, key) end
-          forget(group, member, key)
-          missing = missing + 1
-        end
+      if first_of(group, key) == member and call('HSETNX', group.busy, key, member) == 1 then
+        take(member, sub(member, 45, nul - 1), key)
       end
     end
   end
@@ -57,13 +65,13 @@ end
 bulk('ZADD', group.claimed, claimed)
 bulk('HSET', group.held, held)
 
-local left = redis.call('EXISTS', group.ready) == 1
+local left = call('EXISTS', group.ready) == 1
 local more = #due == promote_max or #lapsed == promote_max or (left and bytes >= bytes_max)
 if left and (#due > 0 or #lapsed > 0 or bytes >= bytes_max) then wake(group) end
 if not more then
   local soonest = -1
   for _, key in ipairs({ group.delayed, group.claimed }) do
-    local score = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    local score = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
     if score and (soonest < 0 or score - at < soonest) then soonest = math.max(1, score - at) end
   end
   reply[1] = soonest

@@ -2,8 +2,8 @@
 local at, found = now(ARGV[1]), {}
 for i = 2, #ARGV do
   local group = group_of(ARGV[i])
-  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 0 or redis.call('EXISTS', group.ready) == 1
-    or redis.call('ZCOUNT', group.delayed, '-inf', at) > 0 or redis.call('ZCOUNT', group.claimed, '-inf', at) > 0 then
+  if call('HEXISTS', KEYS[1], ARGV[i]) == 0 or call('EXISTS', group.ready) == 1
+    or call('ZCOUNT', group.delayed, '-inf', at) > 0 or call('ZCOUNT', group.claimed, '-inf', at) > 0 then
     table.insert(found, ARGV[i])
   end
 end

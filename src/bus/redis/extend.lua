@@ -3,7 +3,7 @@ local group = group_of(ARGV[1])
 local lapse = now(ARGV[3]) + tonumber(ARGV[2])
 local lost, kept = {}, {}
 for i = 4, #ARGV, 2 do
-  if redis.call('HGET', group.held, ARGV[i]) == ARGV[i + 1] then
+  if call('HGET', group.held, ARGV[i]) == ARGV[i + 1] then
     table.insert(kept, lapse)
     table.insert(kept, ARGV[i])
   else

@@ -71,7 +71,8 @@ export class RedisClaims implements ClaimStore<Handle> {
         now(),
         leaving ? '1' : '',
         String(acks.length),
-        ...acks.flatMap(({ member, token }) => [member, token]),
+        ...acks.map(({ member }) => member),
+        ...acks.map(({ token }) => token),
         ...others,
       ],
     )

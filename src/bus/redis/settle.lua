@@ -1,23 +1,27 @@
--- KEYS: groups, topics, clock · ARGV: group id, now, '1' when the consumer leaves, acknowledged, then member and token of those, then
--- member, token, kind (release, return, dead), delay in ms and reason of the others
+-- KEYS: groups, topics, clock · ARGV: group id, now, '1' when the consumer leaves, how many are acknowledged, then the members of those,
+-- then their tokens, then member, token, kind (release, return, dead), delay in ms and reason of each of the others
 -- Returns {settled, messages that may be claimed because of it}.
 local group, at, acks = group_of(ARGV[1]), now(ARGV[2]), tonumber(ARGV[4])
 local settled, ready = 0, 0
 local done = {}
-for i = 5, 4 + 2 * acks, 2 do
-  if redis.call('HGET', group.held, ARGV[i]) == ARGV[i + 1] then table.insert(done, ARGV[i]) end
+for from = 5, 4 + acks, 4000 do
+  local upto = math.min(from + 3999, 4 + acks)
+  local tokens = call('HMGET', group.held, unpack(ARGV, from, upto))
+  for i = from, upto do
+    if tokens[i - from + 1] == ARGV[i + acks] then done[#done + 1] = ARGV[i] end
+  end
 end
 if #done > 0 then
   bulk('ZREM', group.claimed, done)
   bulk('HDEL', group.held, done)
-  if redis.call('EXISTS', group.past) == 1 then bulk('HDEL', group.past, done) end
-  redis.call('HINCRBY', group.state, 'open', -#done)
+  if call('EXISTS', group.past) == 1 then bulk('HDEL', group.past, done) end
+  call('HINCRBY', group.state, 'open', -#done)
   settled = #done
   for _, member in ipairs(done) do
     local key = key_of(member)
     if key then
-      redis.call('HDEL', group.busy, key)
-      redis.call('ZREM', group.base .. 'key:' .. key, member)
+      call('HDEL', group.busy, key)
+      call('ZREM', group.base .. 'key:' .. key, member)
       ready = ready + unblock(group, key)
     end
   end
@@ -26,9 +30,9 @@ end
 -- A dead letter that dies itself stays in the log only.
 local letters = {}
 local function bury(member, reason)
-  local topic = string.match(string.sub(member, 45), '^%Z+')
-  local ms, n = string.match(member, '^0*(%d+)%-0*(%d+) ')
-  local entry = redis.call('XRANGE', stream_of(topic), ms .. '-' .. n, ms .. '-' .. n)[1]
+  local topic = string.match(sub(member, 45), '^%Z+')
+  local position = sub(member, 1, 24)
+  local entry = call('XRANGE', stream_of(topic), position, position)[1]
   if topic == 'guild.dead' or not entry then return end
   local fields = fields_of(entry)
   local attempts, lines = remember(group, member, at, reason)
@@ -41,7 +45,7 @@ end
 
 for i = 5 + 2 * acks, #ARGV, 5 do
   local member, kind, delay, reason = ARGV[i], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
-  if redis.call('HGET', group.held, member) == ARGV[i + 1] then
+  if call('HGET', group.held, member) == ARGV[i + 1] then
     settled = settled + 1
     if kind == 'dead' then
       bury(member, reason)
@@ -50,7 +54,7 @@ for i = 5 + 2 * acks, #ARGV, 5 do
       local key = let_go(group, member)
       if kind == 'return' then
         keep_past(group, member, remember(group, member, at, reason))
-        if delay > 0 then redis.call('ZADD', group.delayed, at + delay, member) end
+        if delay > 0 then call('ZADD', group.delayed, at + delay, member) end
       end
       if key then
         ready = ready + unblock(group, key)

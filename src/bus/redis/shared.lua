@@ -14,24 +14,25 @@
 --   ROOT:g:ID:fill         list   topics a new group has yet to read
 -- A member is all a group must know of a message without reading its body:
 --   ms(13) "-" n(10) " " lane " " since(16) " " topic [NUL key]
+local call, sub, find, format = redis.call, string.sub, string.find, string.format
 local root = string.match(KEYS[1], '^(.*):groups$')
 
 local function now(given)
   if given ~= '' then return tonumber(given) end
-  local t = redis.call('TIME')
+  local t = call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
 -- Many arguments in slices: a call of Lua takes no more than some 8000.
 local function bulk(command, key, list)
   for from = 1, #list, 4000 do
-    redis.call(command, key, unpack(list, from, math.min(from + 3999, #list)))
+    call(command, key, unpack(list, from, math.min(from + 3999, #list)))
   end
 end
 
 local function matches(pattern, topic)
-  if string.sub(pattern, -1) ~= '*' then return pattern == topic end
-  return string.sub(topic, 1, #pattern - 1) == string.sub(pattern, 1, -2)
+  if sub(pattern, -1) ~= '*' then return pattern == topic end
+  return sub(topic, 1, #pattern - 1) == sub(pattern, 1, -2)
 end
 
 local function stream_of(topic)
@@ -47,11 +48,11 @@ local function group_of(id)
 end
 
 local function wake(group)
-  redis.call('PUBLISH', root .. ':wake', group.id)
+  call('PUBLISH', root .. ':wake', group.id)
 end
 
 local function member_of(ms, n, lane, since, topic, key)
-  local member = string.format('%013d-%010d %d %016d %s', ms, n, lane, since, topic)
+  local member = format('%013d-%010d %d %016d %s', ms, n, lane, since, topic)
   -- Not within the format, which ends a text at NUL.
   if key then return member .. '\0' .. key end
   return member
@@ -59,39 +60,39 @@ end
 
 -- Smaller goes first; a lane is worth 30 s of waiting, so the order of two messages never changes while they wait.
 local function rank_of(member)
-  return tonumber(string.sub(member, 28, 43)) + tonumber(string.sub(member, 26, 26)) * 30000
+  return tonumber(sub(member, 28, 43)) + tonumber(sub(member, 26, 26)) * 30000
 end
 
 -- The topic and key of a member that has a key, else nil.
 local function key_of(member)
-  if string.find(member, '\0', 45, true) then return string.sub(member, 45) end
+  if find(member, '\0', 45, true) then return sub(member, 45) end
   return nil
 end
 
 local function first_of(group, key)
-  return redis.call('ZRANGE', group.base .. 'key:' .. key, 0, 0)[1]
+  return call('ZRANGE', group.base .. 'key:' .. key, 0, 0)[1]
 end
 
 -- May be claimed now, unless another of its key is before it or in work.
 local function enter(group, member)
   local key = key_of(member)
-  if key and (first_of(group, key) ~= member or redis.call('HEXISTS', group.busy, key) == 1) then return 0 end
-  return redis.call('ZADD', group.ready, rank_of(member), member)
+  if key and (first_of(group, key) ~= member or call('HEXISTS', group.busy, key) == 1) then return 0 end
+  return call('ZADD', group.ready, rank_of(member), member)
 end
 
 -- The first of the key may be claimed again.
 local function unblock(group, key)
-  if redis.call('HEXISTS', group.busy, key) == 1 then return 0 end
+  if call('HEXISTS', group.busy, key) == 1 then return 0 end
   local head = first_of(group, key)
-  if not head or redis.call('ZSCORE', group.delayed, head) then return 0 end
-  return redis.call('ZADD', group.ready, rank_of(head), head)
+  if not head or call('ZSCORE', group.delayed, head) then return 0 end
+  return call('ZADD', group.ready, rank_of(head), head)
 end
 
 local function is_open(group, member)
   local key = key_of(member)
-  if key then return redis.call('ZSCORE', group.base .. 'key:' .. key, member) end
-  return redis.call('ZSCORE', group.ready, member) or redis.call('ZSCORE', group.delayed, member)
-    or redis.call('ZSCORE', group.claimed, member)
+  if key then return call('ZSCORE', group.base .. 'key:' .. key, member) end
+  return call('ZSCORE', group.ready, member) or call('ZSCORE', group.delayed, member)
+    or call('ZSCORE', group.claimed, member)
 end
 
 -- Messages on their way into a group, gathered so that they cost one command.
@@ -99,17 +100,21 @@ local function batch_for(group)
   return { group = group, ready = {}, delayed = {}, count = 0 }
 end
 
-local function add(batch, member, since, at)
+local function add(batch, member, lane, since, at, key)
   local group = batch.group
-  local key = key_of(member)
   batch.count = batch.count + 1
-  if key then redis.call('ZADD', group.base .. 'key:' .. key, 0, member) end
+  if key then
+    key = sub(member, 45)
+    call('ZADD', group.base .. 'key:' .. key, 0, member)
+  end
   if since > at then
-    table.insert(batch.delayed, since)
-    table.insert(batch.delayed, member)
-  elseif not key or (first_of(group, key) == member and redis.call('HEXISTS', group.busy, key) == 0) then
-    table.insert(batch.ready, rank_of(member))
-    table.insert(batch.ready, member)
+    local delayed = batch.delayed
+    delayed[#delayed + 1] = since
+    delayed[#delayed + 1] = member
+  elseif not key or (first_of(group, key) == member and call('HEXISTS', group.busy, key) == 0) then
+    local ready = batch.ready
+    ready[#ready + 1] = since + lane * 30000
+    ready[#ready + 1] = member
   end
 end
 
@@ -117,15 +122,15 @@ end
 local function commit(batch)
   local group = batch.group
   if batch.count == 0 then return end
-  local asleep = #batch.ready > 0 and redis.call('EXISTS', group.ready) == 0
+  local asleep = #batch.ready > 0 and call('EXISTS', group.ready) == 0
   bulk('ZADD', group.ready, batch.ready)
   bulk('ZADD', group.delayed, batch.delayed)
-  redis.call('HINCRBY', group.state, 'open', batch.count)
+  call('HINCRBY', group.state, 'open', batch.count)
   if asleep or #batch.delayed > 0 then wake(group) end
 end
 
 local function groups_for(topic)
-  local all = redis.call('HGETALL', KEYS[1])
+  local all = call('HGETALL', KEYS[1])
   local found = {}
   for i = 1, #all, 2 do
     if matches(all[i + 1], topic) then table.insert(found, batch_for(group_of(all[i]))) end
@@ -135,33 +140,40 @@ end
 
 -- messages: {id, lane, notBefore or '', key or '', body} one after another, from index `from` on
 local function append(topic, messages, from, at)
-  local last = redis.call('HMGET', root .. ':clock', 'ms', 'n')
+  local last = call('HMGET', root .. ':clock', 'ms', 'n')
   local ms, n = tonumber(last[1] or 0), tonumber(last[2] or 0)
   if at > ms then ms, n = at, 0 end
   local batches = groups_for(topic)
-  local stream = stream_of(topic)
+  local stream, at_text = stream_of(topic), format('%d', at)
   for i = from, #messages, 5 do
     n = n + 1
-    local lane, since, key = messages[i + 1], at, nil
-    local entry = { 'id', messages[i], 'lane', lane, 'at', string.format('%d', at), 'body', messages[i + 4] }
-    if messages[i + 2] ~= '' then
-      since = math.max(at, tonumber(messages[i + 2]))
-      table.insert(entry, 'notBefore')
-      table.insert(entry, messages[i + 2])
+    local id, lane, later, key, body = messages[i], messages[i + 1], messages[i + 2], messages[i + 3], messages[i + 4]
+    local position, since = format('%d-%d', ms, n), at
+    -- claim.lua reads the fields by their places.
+    if later == '' and key == '' then
+      key = nil
+      call('XADD', stream, position, 'id', id, 'lane', lane, 'at', at_text, 'body', body)
+    else
+      local more = {}
+      if later ~= '' then
+        since = math.max(at, tonumber(later))
+        more = { 'notBefore', later }
+      end
+      if key ~= '' then
+        table.insert(more, 'key')
+        table.insert(more, key)
+      else
+        key = nil
+      end
+      call('XADD', stream, position, 'id', id, 'lane', lane, 'at', at_text, 'body', body, unpack(more))
     end
-    if messages[i + 3] ~= '' then
-      key = messages[i + 3]
-      table.insert(entry, 'key')
-      table.insert(entry, key)
-    end
-    redis.call('XADD', stream, string.format('%d-%d', ms, n), unpack(entry))
     if #batches > 0 then
       local member = member_of(ms, n, lane, since, topic, key)
-      for _, batch in ipairs(batches) do add(batch, member, since, at) end
+      for _, batch in ipairs(batches) do add(batch, member, lane, since, at, key) end
     end
   end
-  redis.call('HSET', root .. ':clock', 'ms', string.format('%d', ms), 'n', string.format('%d', n))
-  redis.call('SADD', root .. ':topics', topic)
+  call('HSET', root .. ':clock', 'ms', format('%d', ms), 'n', format('%d', n))
+  call('SADD', root .. ':topics', topic)
   for _, batch in ipairs(batches) do commit(batch) end
 end
 
@@ -174,18 +186,19 @@ end
 local function member_of_entry(topic, entry, fields)
   local ms, n = string.match(entry[1], '^(%d+)-(%d+)$')
   local since = math.max(tonumber(fields.at), tonumber(fields.notBefore or 0))
+  -- The second value: since when it waits.
   return member_of(tonumber(ms), tonumber(n), tonumber(fields.lane), since, topic, fields.key), since
 end
 
 -- What a slice of the log holds, to one group; what the group has open is left alone. Returns where the next slice begins, or nil.
 local function deliver(group, topic, from, upto, count, at, wanted)
-  local entries = redis.call('XRANGE', stream_of(topic), from, upto, 'COUNT', count)
+  local entries = call('XRANGE', stream_of(topic), from, upto, 'COUNT', count)
   local batch = batch_for(group)
   for _, entry in ipairs(entries) do
     local fields = fields_of(entry)
     if wanted(fields) then
       local member, since = member_of_entry(topic, entry, fields)
-      if not is_open(group, member) then add(batch, member, since, at) end
+      if not is_open(group, member) then add(batch, member, fields.lane, since, at, fields.key) end
     end
   end
   commit(batch)
@@ -204,13 +217,13 @@ local function iso(at)
   local mp = math.floor((5 * doy + 2) / 153)
   local month = mp < 10 and mp + 3 or mp - 9
   local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, doy - math.floor((153 * mp + 2) / 5) + 1,
+  return format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, doy - math.floor((153 * mp + 2) / 5) + 1,
     math.floor(ms / 3600000), math.floor(ms / 60000) % 60, math.floor(ms / 1000) % 60, ms % 1000)
 end
 
 -- attempts so far, and the last ten of them as JSON, one a line
 local function past_of(group, member)
-  local text = redis.call('HGET', group.past, member)
+  local text = call('HGET', group.past, member)
   local lines = {}
   if not text then return 0, lines end
   for line in string.gmatch(text, '[^\n]+') do table.insert(lines, line) end
@@ -222,28 +235,28 @@ local function remember(group, member, at, reason)
   local attempts, lines = past_of(group, member)
   attempts = attempts + 1
   if #lines >= 10 then table.remove(lines, 1) end
-  table.insert(lines, string.format('{"attempt":%d,"at":"%s","reason":%s}', attempts, iso(at), cjson.encode(reason)))
+  table.insert(lines, format('{"attempt":%d,"at":"%s","reason":%s}', attempts, iso(at), cjson.encode(reason)))
   return attempts, lines
 end
 
 local function keep_past(group, member, attempts, lines)
-  redis.call('HSET', group.past, member, attempts .. '\n' .. table.concat(lines, '\n'))
+  call('HSET', group.past, member, attempts .. '\n' .. table.concat(lines, '\n'))
 end
 
 -- Claimed no longer, whatever becomes of it.
 local function let_go(group, member)
-  redis.call('ZREM', group.claimed, member)
-  redis.call('HDEL', group.held, member)
+  call('ZREM', group.claimed, member)
+  call('HDEL', group.held, member)
   local key = key_of(member)
-  if key then redis.call('HDEL', group.busy, key) end
+  if key then call('HDEL', group.busy, key) end
   return key
 end
 
 -- The group is done with it. Returns how many may be claimed because of it.
 local function forget(group, member, key)
-  redis.call('HDEL', group.past, member)
-  redis.call('HINCRBY', group.state, 'open', -1)
+  call('HDEL', group.past, member)
+  call('HINCRBY', group.state, 'open', -1)
   if not key then return 0 end
-  redis.call('ZREM', group.base .. 'key:' .. key, member)
+  call('ZREM', group.base .. 'key:' .. key, member)
   return unblock(group, key)
 end

@@ -1,7 +1,7 @@
 -- KEYS: groups, topics, the topic's stream · ARGV: topic, older than, position to read on from, entries at most
 -- Removes what no group has open. Returns {entries removed, where to read on or ''}.
 local older, stream = tonumber(ARGV[2]), KEYS[3]
-local entries = redis.call('XRANGE', stream, ARGV[3], '+', 'COUNT', ARGV[4])
+local entries = call('XRANGE', stream, ARGV[3], '+', 'COUNT', ARGV[4])
 local batches, gone, next = groups_for(ARGV[1]), {}, ''
 for _, entry in ipairs(entries) do
   local fields = fields_of(entry)
@@ -14,9 +14,9 @@ for _, entry in ipairs(entries) do
   if not open then table.insert(gone, entry[1]) end
 end
 bulk('XDEL', stream, gone)
-if redis.call('XLEN', stream) == 0 then
-  redis.call('DEL', stream)
-  redis.call('SREM', KEYS[2], ARGV[1])
+if call('XLEN', stream) == 0 then
+  call('DEL', stream)
+  call('SREM', KEYS[2], ARGV[1])
 end
 if next and #entries == tonumber(ARGV[4]) then next = '(' .. entries[#entries][1] end
 return { #gone, next or '' }

@@ -36,16 +36,19 @@ export function guildOnRedis(appendfsync: AppendFsync): Hop {
   }
 }
 
+/** As long as a real one. */
+const topic = 'guild.events.agent.bench'
+
 /** A bus with one consumer as a queue of this benchmark; closes both. */
 async function drive(bus: Bus, onHandled: (count: number) => void, close: () => Promise<void>): Promise<OpenHop> {
   const stop = new AbortController()
-  const subscription = { topic: 'bench', group: 'g', maxInFlight: 400, batchMax: 200 }
+  const subscription = { topic, group: 'g', maxInFlight: 400, batchMax: 200 }
   await bus.ensureGroup(subscription)
   const consuming = bus.consume(subscription, async (batch) => onHandled(batch.length), stop.signal)
   return {
     publish: (messages) =>
       bus.publish(
-        'bench',
+        topic,
         messages.map(({ id, lane, body }) => ({ id, priority: priorityOf(lane), body })),
       ),
     async [Symbol.asyncDispose]() {

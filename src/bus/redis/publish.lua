@@ -1,2 +1,7 @@
--- KEYS: groups, topics, clock, the topic's stream · ARGV: topic, now, then five a message
-append(ARGV[1], ARGV, 3, now(ARGV[2]))
+-- KEYS: groups, topics, clock, then the streams of the topics · ARGV: now, then for each call of publish: topic, messages, five texts a message
+local at, i = now(ARGV[1]), 2
+while i < #ARGV do
+  local last = i + 1 + 5 * tonumber(ARGV[i + 1])
+  append(ARGV[i], ARGV, i + 2, last, at)
+  i = last + 1
+end

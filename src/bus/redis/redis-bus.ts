@@ -5,6 +5,7 @@ import type { Log } from '../../kernel/log.ts'
 import type { RedisCommands } from '../../redis/redis.ts'
 import type { Bus, BusMessage, GroupLag, Handler, LoggedMessage, Subscription } from '../bus.ts'
 import { ConsumerLoop } from '../consumer-loop.ts'
+import { GatheredPublish } from '../gathered-publish.ts'
 import { matchesTopic, subscriptionOf, toWire } from '../message-rules.ts'
 import { RedisClaims } from './redis-claims.ts'
 import { groupIdOf, listOf, readHash, RedisKeys, scripts, textsOf } from './redis-keys.ts'
@@ -23,6 +24,16 @@ export interface RedisBusDeps {
   readonly onNewGroup?: (subscription: Pick<Subscription, 'topic' | 'group'>) => Promise<void>
 }
 
+/** What one call publishes, as the script takes it. */
+interface Parcel {
+  readonly topic: string
+  readonly messages: number
+  readonly bytes: number
+  readonly args: readonly string[]
+}
+
+/** One is worked on while the next is on its way. */
+const publishesMax = 2
 const openRetry = { baseMs: 100, maxMs: 10_000 }
 /** Entries read in one script, which nothing else can interrupt. */
 const sliceMax = 100
@@ -38,6 +49,7 @@ export class RedisBus implements Bus {
   readonly #wakes: RedisWakes
   readonly #closing = new AbortController()
   readonly #consumers = new Set<Promise<void>>()
+  readonly #publishing = new GatheredPublish<Parcel>((parcels) => this.#write(parcels), publishesMax)
 
   constructor(deps: RedisBusDeps) {
     this.#deps = deps
@@ -55,12 +67,13 @@ export class RedisBus implements Bus {
   async publish(topic: string, messages: readonly BusMessage[]): Promise<void> {
     const wire = toWire(topic, messages)
     if (wire.length === 0) return
-    const { groups, topics, clock } = this.#keys
-    const args = [topic, this.#now()]
+    let bytes = 0
+    const args = [topic, String(wire.length)]
     for (const { id, lane, notBefore, key, body } of wire) {
       args.push(id, String(lane), notBefore === null ? '' : String(notBefore.getTime()), key ?? '', body)
+      bytes += body.length
     }
-    await this.#deps.redis.run(scripts.publish, [groups, topics, clock, this.#keys.stream(topic)], args)
+    await this.#publishing.publish({ topic, messages: wire.length, bytes, args })
   }
 
   async ensureGroup(subscription: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<void> {
@@ -193,6 +206,14 @@ export class RedisBus implements Bus {
       }
     }
     return false
+  }
+
+  async #write(parcels: readonly Parcel[]): Promise<void> {
+    const { groups, topics, clock } = this.#keys
+    const streams = new Set(parcels.map(({ topic }) => this.#keys.stream(topic)))
+    const args = [this.#now()]
+    for (const parcel of parcels) for (const arg of parcel.args) args.push(arg)
+    await this.#deps.redis.run(scripts.publish, [groups, topics, clock, ...streams], args)
   }
 
   /** That of a consumer of this process. */

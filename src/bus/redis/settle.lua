@@ -64,6 +64,6 @@ for i = 5 + 2 * acks, #ARGV, 5 do
     end
   end
 end
-if #letters > 0 then append('guild.dead', letters, 1, at) end
+if #letters > 0 then append('guild.dead', letters, 1, #letters, at) end
 if ARGV[3] == '1' and ready > 0 then wake(group) end
 return { settled, ready }

@@ -138,14 +138,14 @@ local function groups_for(topic)
   return found
 end
 
--- messages: {id, lane, notBefore or '', key or '', body} one after another, from index `from` on
-local function append(topic, messages, from, at)
+-- messages: {id, lane, notBefore or '', key or '', body} one after another, from index `from` to `upto`
+local function append(topic, messages, from, upto, at)
   local last = call('HMGET', root .. ':clock', 'ms', 'n')
   local ms, n = tonumber(last[1] or 0), tonumber(last[2] or 0)
   if at > ms then ms, n = at, 0 end
   local batches = groups_for(topic)
   local stream, at_text = stream_of(topic), format('%d', at)
-  for i = from, #messages, 5 do
+  for i = from, upto, 5 do
     n = n + 1
     local id, lane, later, key, body = messages[i], messages[i + 1], messages[i + 2], messages[i + 3], messages[i + 4]
     local position, since = format('%d-%d', ms, n), at

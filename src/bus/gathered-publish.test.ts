@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { openTestDatabase } from '../../../test/database.ts'
-import { systemClock } from '../../kernel/clock.ts'
-import { GuildError } from '../../kernel/errors.ts'
-import { silentLog } from '../../kernel/log.ts'
+import { openTestDatabase } from '../../test/database.ts'
+import { systemClock } from '../kernel/clock.ts'
+import { GuildError } from '../kernel/errors.ts'
+import { silentLog } from '../kernel/log.ts'
 import { GatheredPublish } from './gathered-publish.ts'
-import { PostgresBus } from './postgres-bus.ts'
+import { PostgresBus } from './postgres/postgres-bus.ts'
 
 const one = (name: string, bytes = 10) => ({ name, messages: 1, bytes })
 

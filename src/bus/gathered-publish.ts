@@ -1,4 +1,4 @@
-import { isGuildError } from '../../kernel/errors.ts'
+import { isGuildError } from '../kernel/errors.ts'
 
 /** What one caller publishes: all of it or nothing. */
 export interface Publication {

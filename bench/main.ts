@@ -11,6 +11,10 @@ import { forPeople, keep, met, type Record } from './report.ts'
 
 /** Name → module; loaded when asked for, so that one that cannot be loaded stops nobody else. */
 const cases: Readonly<{ [name: string]: { readonly about: string; readonly load: () => Promise<BenchCase> } }> = {
+  b1: {
+    about: 'signed deliveries over HTTP, against a bare Fastify with the same append',
+    load: async () => (await import('./ingest.ts')).ingest,
+  },
   b2: {
     about: 'from an inbound event to READY on the topic of its agent',
     load: async () => (await import('./dispatch.ts')).dispatch,

@@ -1,0 +1,83 @@
+// A child process of `ingest.ts`: the gateway, or the least that does the same, on the store it is told. Tells its port when it listens.
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import helmet from '@fastify/helmet'
+import { fastify, LogController } from 'fastify'
+import { PostgresBus } from '../src/bus/postgres/postgres-bus.ts'
+import type { Database, Statement } from '../src/database/database.ts'
+import { openHomeDatabase } from '../src/database/pglite/home-database.ts'
+import { PostgresDatabase } from '../src/database/postgres/postgres-database.ts'
+import { gatewayRoutes } from '../src/gateway/routes.ts'
+import { github } from '../src/gateway/sources/github.ts'
+import { systemClock } from '../src/kernel/clock.ts'
+import { Secret } from '../src/kernel/secret.ts'
+import { everyAgentTopic, topics } from '../src/kernel/topics.ts'
+import { logger } from '../src/processes/logger.ts'
+import type { Store } from './case.ts'
+
+export interface IngestServer {
+  readonly who: 'guild' | 'floor'
+  readonly at: Store['at']
+  readonly secret: string
+}
+
+const told = JSON.parse(process.argv[2] ?? '') as IngestServer // written by ingest.ts
+const database: Database =
+  'url' in told.at ? await PostgresDatabase.open({ url: told.at.url }) : (await openHomeDatabase(told.at.home)).db
+const app = told.who === 'guild' ? await guild(database) : await floor(database)
+await app.listen({ port: 0, host: '127.0.0.1' })
+process.send?.((app.server.address() as AddressInfo).port)
+// Whoever started this is gone, or wants it to end.
+process.on('disconnect', () => {
+  void (async () => {
+    await app.close()
+    await database.close()
+    process.exit()
+  })()
+})
+
+/** As `openHttp` and `gateway` make it, with the log written as in production (to nowhere). */
+async function guild(db: Database) {
+  const log = logger({ logLevel: 'info' })
+  const bus = new PostgresBus({ database: db, clock: systemClock, log })
+  for (const [topic, group] of [
+    [topics.inbound, 'dispatcher'],
+    [everyAgentTopic, 'executor'],
+    [topics.audit, 'audit'],
+  ] as const)
+    await bus.ensureGroup({ topic, group })
+  const server = fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    requestTimeout: 30_000,
+    genReqId: () => '',
+  })
+  await server.register(helmet)
+  const connector = { name: 'github', chapter: () => null, secrets: [new Secret(told.secret)], botLogins: [] }
+  await server.register(
+    gatewayRoutes({ sources: [github], connectors: { resolve: () => connector }, bus, clock: systemClock, log }),
+  )
+  return server
+}
+
+/** Raw body, HMAC in constant time, one row, one commit, 202. It neither parses the body nor knows what it says. */
+async function floor(db: Database) {
+  const make =
+    'CREATE TABLE inbox (id text NOT NULL, event text NOT NULL, body text NOT NULL, at timestamptz DEFAULT now())'
+  await db.query({ name: '', text: make })
+  const insert: Statement = { name: 'floor.insert', text: 'INSERT INTO inbox (id, event, body) VALUES ($1, $2, $3)' }
+  const server = fastify()
+  server.removeAllContentTypeParsers()
+  server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  server.post('/webhooks/github', async (request, reply) => {
+    const { headers, body } = request
+    if (!Buffer.isBuffer(body)) return reply.code(400).send()
+    const expected = Buffer.from(`sha256=${createHmac('sha256', told.secret).update(body).digest('hex')}`)
+    const given = Buffer.from(String(headers['x-hub-signature-256']))
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return reply.code(401).send()
+    const id = String(headers['x-github-delivery'])
+    await db.query(insert, [id, String(headers['x-github-event']), body.toString('utf8')])
+    return reply.code(202).send({ id })
+  })
+  return server
+}

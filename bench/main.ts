@@ -23,6 +23,10 @@ const cases: Readonly<{ [name: string]: { readonly about: string; readonly load:
     about: 'one hop of the bus, against BullMQ, pg-boss, graphile-worker and loops written by hand',
     load: async () => (await import('./bus-hop.ts')).busHop,
   },
+  b5: {
+    about: 'a hop of the bus with 1 000 000 messages waiting',
+    load: async () => (await import('./backlog.ts')).backlog,
+  },
 }
 
 const help = `Measures the product beside its floor and its peers, on servers of its own with the durability of production.

@@ -14,6 +14,7 @@ import { compileCondition } from '../src/codex/condition.ts'
 import { agent as agentSchema, connector } from '../src/codex/kinds.ts'
 import { type Codex, type CodexSnapshot, type CompiledAgent, noPrivacy } from '../src/codex/snapshot.ts'
 import type { Database } from '../src/database/database.ts'
+import { GatheredDatabase } from '../src/database/gathered-database.ts'
 import { dispatcher } from '../src/dispatcher/dispatcher.ts'
 import { executor } from '../src/executor/executor.ts'
 import { ProviderHealth } from '../src/executor/provider-health.ts'
@@ -197,7 +198,7 @@ function parts(
       headroom: headroom({ organisation: 'acme', clock }),
     }),
     executor({
-      database,
+      database: new GatheredDatabase(database),
       outbox,
       codex,
       llm,
@@ -219,7 +220,7 @@ function parts(
       owner,
       random: Math.random,
     }),
-    actionExecutor({ db: database, outbox, codex, targetOf: () => target, live, owner, clock, log }).consumer,
+    actionExecutor({ db: new GatheredDatabase(database), outbox, codex, targetOf: () => target, live, owner, clock, log }).consumer,
     auditWriter({ db: database, log }),
   ]
 }

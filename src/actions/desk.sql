@@ -5,6 +5,18 @@ ON CONFLICT (dedupe_key) DO UPDATE SET action_id = excluded.action_id, until = e
   WHERE held.until <= $4 OR held.action_id = excluded.action_id
 RETURNING action_id;
 
+-- name: claimMeaningMany
+-- Two callers with one idea at the same moment fail here, and each is asked alone.
+WITH asked AS MATERIALIZED (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[]) WITH ORDINALITY AS r (dedupe_key, action_id, until, at, nth)
+), claimed AS (
+  INSERT INTO guild_core.action_meanings AS held (dedupe_key, action_id, until) SELECT dedupe_key, action_id, until FROM asked ORDER BY dedupe_key
+  ON CONFLICT (dedupe_key) DO UPDATE SET action_id = excluded.action_id, until = excluded.until
+    WHERE held.until <= (SELECT min(at) FROM asked) OR held.action_id = excluded.action_id
+  RETURNING held.dedupe_key, held.action_id
+)
+SELECT asked.nth, claimed.action_id FROM asked JOIN claimed ON claimed.dedupe_key = asked.dedupe_key;
+
 -- name: meaningHolder
 SELECT held.action_id, first.state = 'SHADOWED' AS shadowed,
   EXISTS (
@@ -19,18 +31,36 @@ WHERE held.dedupe_key = $1;
 UPDATE guild_core.action_meanings SET action_id = $2, until = $3 WHERE dedupe_key = $1 AND action_id = $4 RETURNING action_id;
 
 -- name: insertAction
-INSERT INTO guild_core.actions (id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth,
-  chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, confidentiality, receipt, state, reason, marker,
-  next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, updated_at, finished_at)
-SELECT id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth,
-  chapter, priority, type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, confidentiality, receipt, state, reason, marker,
-  next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, created_at, CASE WHEN state = 'DENIED' THEN created_at END
-FROM jsonb_to_record($1::jsonb) AS a (id text, action_key text, dedupe_key text, invocation_id text, agent_id text, event_id text,
-  trace_id text, causal_root text, causal_depth integer, chapter text, priority text, type text, connector text, target_system text,
-  target text, args jsonb, args_hash text, autonomy integer, rule text, integrity text, confidentiality text, receipt jsonb, state text, reason text,
-  marker text, next_at timestamptz, hold_until timestamptz, awaited boolean, expires_at timestamptz, provider text, model text, codex_commit text, created_at timestamptz)
-ON CONFLICT (action_key) DO NOTHING
-RETURNING id;
+-- Of one caller or of many; lanes are in their order.
+WITH asked AS MATERIALIZED (
+  SELECT * FROM ROWS FROM (jsonb_to_recordset($1::jsonb) AS (
+    id text, action_key text, dedupe_key text, invocation_id text, agent_id text, event_id text, trace_id text,
+    causal_root text, causal_depth integer, chapter text, priority text, type text, connector text, target_system text,
+    target text, args jsonb, args_hash text, autonomy integer, rule text, integrity text, confidentiality text,
+    receipt jsonb, state text, reason text, marker text, next_at timestamptz, hold_until timestamptz, awaited boolean,
+    expires_at timestamptz, provider text, model text, codex_commit text, created_at timestamptz
+  )) WITH ORDINALITY AS a (
+    id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth, chapter, priority,
+    type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, confidentiality, receipt, state,
+    reason, marker, next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, nth
+  )
+), inserted AS (
+  INSERT INTO guild_core.actions (
+    id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth, chapter, priority,
+    type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, confidentiality, receipt, state,
+    reason, marker, next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, updated_at,
+    finished_at
+  )
+  SELECT
+    id, action_key, dedupe_key, invocation_id, agent_id, event_id, trace_id, causal_root, causal_depth, chapter, priority,
+    type, connector, target_system, target, args, args_hash, autonomy, rule, integrity, confidentiality, receipt, state,
+    reason, marker, next_at, hold_until, awaited, expires_at, provider, model, codex_commit, created_at, created_at,
+    CASE WHEN state = 'DENIED' THEN created_at END
+  FROM asked ORDER BY nth
+  ON CONFLICT (action_key) DO NOTHING
+  RETURNING id
+)
+SELECT asked.nth, inserted.id FROM asked JOIN inserted ON inserted.id = asked.id;
 
 -- name: receiptOf
 SELECT id, receipt FROM guild_core.actions WHERE action_key = $1;

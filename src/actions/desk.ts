@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { recordDecisions } from '../audit/decisions.ts'
 import type { Outbox } from '../bus/outbox.ts'
 import type { Queryable } from '../database/database.ts'
+import { gathered, joinedJson, mergeable } from '../database/gathered.ts'
 import { statements } from '../database/statements.ts'
 import { cleanArgs, mayPassTo } from '../guards/privacy/outbound.ts'
 import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
@@ -15,14 +16,20 @@ import type { ActionOutcome, ActionProposal, ActionReceipt } from './proposal.ts
 import { announceAction, recordAction } from './records.ts'
 import type { ActionType } from './target.ts'
 
-const sql = statements(import.meta.url, './desk.sql', [
+const plain = statements(import.meta.url, './desk.sql', [
   'claimMeaning',
+  'claimMeaningMany',
   'meaningHolder',
   'takeMeaning',
   'insertAction',
   'receiptOf',
   'outcomes',
 ])
+const sql = {
+  ...plain,
+  claimMeaning: gathered(plain.claimMeaning, plain.claimMeaningMany),
+  insertAction: mergeable(plain.insertAction, (calls) => [joinedJson(calls.map(([drafts]) => drafts ?? '[]'))]),
+}
 
 export interface DeskDeps {
   /** every system that can be written to, also where no token is configured yet */
@@ -70,7 +77,7 @@ export class Desk {
     const twin = draft.state === 'DENIED' ? null : await claimMeaning(tx, draft, read.type)
     if (twin !== null) return this.#duplicate(tx, proposal, twin)
 
-    const { rows } = await tx.query(sql.insertAction, [JSON.stringify(draft)])
+    const { rows } = await tx.query(sql.insertAction, [JSON.stringify([draft])])
     if (rows.length === 0) {
       const existing = await tx.query<{ id: string; receipt: Omit<ActionReceipt, 'actionId'> }>(sql.receiptOf, [
         draft.action_key,

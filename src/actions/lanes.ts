@@ -1,6 +1,7 @@
 import type { Outbox } from '../bus/outbox.ts'
 import type { Codex } from '../codex/snapshot.ts'
 import type { Database } from '../database/database.ts'
+import { concatenated, gathered, mergeable } from '../database/gathered.ts'
 import { statements } from '../database/statements.ts'
 import type { Redactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
@@ -15,7 +16,21 @@ import { type Compared, compared } from './drift.ts'
 import type { ActionCall, Comparison, Outcome, Probe, RenderedRequest, Target } from './target.ts'
 import { type Attempt, afterCall, afterLapse, afterProbe } from './transitions.ts'
 
-const sql = statements(import.meta.url, './lanes.sql', ['laneHead', 'lockLane', 'claimCall', 'claimProbe'])
+const plain = statements(import.meta.url, './lanes.sql', [
+  'laneHead',
+  'laneHeadMany',
+  'lockLane',
+  'claimCall',
+  'claimCallMany',
+  'claimProbe',
+])
+/** Many lanes are worked on at once. */
+const sql = {
+  ...plain,
+  laneHead: gathered(plain.laneHead, plain.laneHeadMany),
+  lockLane: mergeable(plain.lockLane, concatenated),
+  claimCall: gathered(plain.claimCall, plain.claimCallMany),
+}
 
 export interface ActionExecutorDeps {
   readonly db: Database
@@ -179,7 +194,7 @@ export class ActionLanes {
   async #claim(head: LaneHead, sentAt: Date, request: RenderedRequest, seen: Comparison | null): Promise<Claim | null> {
     const until = new Date(sentAt.getTime() + leaseMs)
     return this.#deps.db.transaction(async (tx) => {
-      await tx.query(sql.lockLane, [head.connector, head.target])
+      await tx.query(sql.lockLane, [[head.connector], [head.target]])
       const params = [head.id, head.lease_epoch, this.#deps.owner, until, sentAt, JSON.stringify(request)]
       const states = [seen && JSON.stringify(seen.before), seen && JSON.stringify(seen.after)]
       const { rows } = await tx.query<Claim>(sql.claimCall, [...params, ...states])

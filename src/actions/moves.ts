@@ -1,5 +1,6 @@
 import type { Outbox } from '../bus/outbox.ts'
 import type { Database, Queryable } from '../database/database.ts'
+import { gathered } from '../database/gathered.ts'
 import { statements } from '../database/statements.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
@@ -12,13 +13,20 @@ import { type ActionRecord, recordAction } from './records.ts'
 import type { Comparison, Outcome, Probe, RenderedRequest } from './target.ts'
 import type { Transition } from './transitions.ts'
 
-const sql = statements(import.meta.url, './moves.sql', [
+const plain = statements(import.meta.url, './moves.sql', [
   'move',
+  'moveMany',
   'completeRemote',
   'freeMeaning',
   'noteWaiting',
   'endHold',
 ])
+const sql = {
+  ...plain,
+  move: gathered(plain.move, plain.moveMany, {
+    merge: (calls) => [`[${calls.map(([move]) => String(move)).join(',')}]`],
+  }),
+}
 
 export interface ActionMovesDeps {
   readonly db: Database

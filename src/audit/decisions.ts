@@ -1,9 +1,11 @@
 import type { Queryable } from '../database/database.ts'
+import { joinedJson, mergeable } from '../database/gathered.ts'
 import { statements } from '../database/statements.ts'
 import { type Redactor, standardRedactor, withheldStub } from '../guards/privacy/redact.ts'
 import type { JsonObject } from '../kernel/json.ts'
 
-const sql = statements(import.meta.url, './decisions.sql', ['insertDecisions'])
+const { insertDecisions } = statements(import.meta.url, './decisions.sql', ['insertDecisions'])
+const insert = mergeable(insertDecisions, (calls) => [joinedJson(calls.map(([rows]) => rows ?? '[]'))])
 
 /**
  * Why something happened, or did not (law 5). Written in the transaction that makes it true. `guild why`, the live stream and the
@@ -36,7 +38,7 @@ export async function recordDecisions(
   // One look at all of them tells whether any need be looked at alone.
   const isClean = redactor.isClean(decisions.map(({ reason, detail }) => ({ reason, detail: detail ?? null })))
   const clean = isClean ? decisions : decisions.map((decision) => cleaned(decision, redactor))
-  await tx.query(sql.insertDecisions, [JSON.stringify(clean)])
+  await tx.query(insert, [JSON.stringify(clean)])
 }
 
 function cleaned(decision: Decision, redactor: Redactor): Decision {

@@ -2,6 +2,23 @@
 export interface Statement {
   readonly name: string
   readonly text: string
+  /** Says how calls of many callers become one; absent: each is a call of its own. */
+  readonly gathered?: Gathered
+}
+
+/** How `GatheredDatabase` asks once for many callers. */
+export interface Gathered {
+  /**
+   * Does for many what the statement does for one; its rows say in `nth` whose they are (1 is the first), and a caller's `count` is the
+   * number of its rows. It is planned for a few rows by their keys. Absent: the statement itself.
+   */
+  readonly many?: Statement
+  /** the parameters of one call for all */
+  readonly merge: (calls: readonly (readonly Param[])[]) => readonly Param[]
+  /** calls with the same key go together; default: all */
+  readonly key?: (params: readonly Param[]) => string
+  /** `alone`: an answer without rows is none, and each is called by itself */
+  readonly empty?: 'alone'
 }
 
 export interface Result<Row> {
@@ -17,7 +34,7 @@ export interface Result<Row> {
  * - read: int2/4/8 and float as number (an int8 beyond 2^53 throws), numeric as string, timestamptz as Date, json/jsonb parsed,
  *   text[] as string[], bytea as Uint8Array; everything else (date, uuid, interval …) as PostgreSQL's text.
  */
-export type Param = null | boolean | number | string | Date | readonly string[] | readonly number[]
+export type Param = null | boolean | number | string | Date | readonly (string | null)[] | readonly number[]
 
 export interface Queryable {
   query<Row = Record<string, unknown>>(statement: Statement, params?: readonly Param[]): Promise<Result<Row>>

@@ -68,7 +68,8 @@ function instant(value: string): Date {
   return date
 }
 
-function encodeElement(item: string | number): string {
+function encodeElement(item: string | number | null): string {
+  if (item === null) return 'NULL'
   return typeof item === 'number' ? String(item) : `"${item.replaceAll(/["\\]/g, String.raw`\$&`)}"`
 }
 

@@ -28,6 +28,39 @@ RETURNING i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id
   i.granted_tokens, i.granted_cost_micros,
   i.slot_key, i.cancel, i.handoff, EXISTS (SELECT 1 FROM guild_core.agent_breakers b WHERE b.agent_id = i.agent_id) AS has_breaker;
 
+-- name: claimMany
+-- For each of many; slots are taken in the order of their keys, in which everybody takes more than one.
+UPDATE guild_core.invocations i
+SET state = 'RUNNING', lease_owner = p.owner, lease_epoch = i.lease_epoch + 1, attempts = i.attempts + 1, not_before = NULL,
+    lease_until = now() + p.lease_ms * interval '1 millisecond',
+    started_at = coalesce(i.started_at, now()), running_since = now(), waiting_since = NULL,
+    held_at = NULL, held_by = NULL, held_reason = NULL, predicted_start = NULL,
+    active_ms = i.active_ms + coalesce(extract(epoch FROM least(now(), i.lease_until) - i.running_since) * 1000, 0)::bigint,
+    waited_ms = i.waited_ms + coalesce(extract(epoch FROM now() - i.waiting_since) * 1000, 0)::bigint,
+    failing_seq = CASE WHEN i.lease_owner IS NULL THEN i.failing_seq ELSE p.next_seq END,
+    failures = CASE WHEN i.lease_owner IS NULL THEN i.failures WHEN i.failing_seq = p.next_seq THEN i.failures + 1 ELSE 1 END
+FROM (
+  SELECT r.nth, r.id, r.owner, r.lease_ms, (
+    SELECT coalesce(max(s.seq) FILTER (WHERE s.status = 'DONE'), -1) + 1 FROM guild_core.run_steps s
+    WHERE s.invocation_id = q.id AND s.run_at = q.made_at
+  ) AS next_seq
+  FROM unnest($1::text[], $2::text[], $3::double precision[]) WITH ORDINALITY AS r (id, owner, lease_ms, nth)
+  JOIN guild_core.invocations q ON q.id = r.id
+  ORDER BY q.agent_id, q.slot_key, r.id
+) AS p
+WHERE i.id = p.id AND i.state IN ('QUEUED', 'ADMITTED', 'RUNNING', 'WAITING_RATE', 'WAITING_ACTION', 'WAITING_APPROVAL')
+  AND (i.lease_until IS NULL OR i.lease_until <= now()) AND (i.not_before IS NULL OR i.not_before <= now())
+  -- Admission, late (0009_admission.sql): a breaker, then a slot. What was cancelled may always end.
+  AND (i.cancel IS NOT NULL OR (
+    (i.attempts > 0 OR NOT EXISTS (SELECT 1 FROM guild_core.agent_breakers b WHERE b.agent_id = i.agent_id)
+      OR guild_core.breaker_lets(i.id, i.agent_id))
+    AND (i.slots_max IS NULL OR guild_core.slot_free(i.id, i.agent_id, i.slot_key, i.slots_max,
+      guild_core.place_in_line(i.priority, i.queued_at)))))
+RETURNING p.nth, i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i.trace_id, i.causal_root, i.causal_depth,
+  i.codex_commit, i.rule, i.priority, i.lease_epoch, i.attempts, i.failing_seq, i.failures, i.queued_at, i.active_ms, i.waited_ms,
+  i.granted_tokens, i.granted_cost_micros,
+  i.slot_key, i.cancel, i.handoff, EXISTS (SELECT 1 FROM guild_core.agent_breakers b WHERE b.agent_id = i.agent_id) AS has_breaker;
+
 -- name: load
 -- After the claim, in a snapshot of its own: a step that the last owner wrote while we waited for the row must be seen.
 SELECT e.id, e.type, e.source, e.payload, e.metadata,
@@ -38,6 +71,15 @@ FROM guild_core.invocations i
 JOIN guild_core.event_keys k ON k.id = coalesce(i.latest_event_id, i.event_id)
 JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id
 WHERE i.id = $1;
+
+-- name: loadMany
+SELECT r.nth, e.id, e.type, e.source, e.payload, e.metadata,
+  (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.seq, s.attempt), '[]') FROM guild_core.run_steps s
+   WHERE s.invocation_id = i.id AND s.run_at = i.made_at) AS steps
+FROM unnest($1::text[]) WITH ORDINALITY AS r (id, nth)
+JOIN guild_core.invocations i ON i.id = r.id
+JOIN guild_core.event_keys k ON k.id = coalesce(i.latest_event_id, i.event_id)
+JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id;
 
 -- name: look
 SELECT state, greatest(extract(epoch FROM greatest(lease_until, not_before) - now()) * 1000, 0)::integer AS wait_ms
@@ -92,6 +134,59 @@ WITH own AS (
 SELECT (SELECT count(*) FROM own)::integer AS own, (SELECT cancel FROM own) AS cancel,
   (SELECT granted_tokens FROM own) AS granted_tokens, (SELECT granted_cost_micros FROM own) AS granted_cost_micros,
   (SELECT count(*) FROM written)::integer AS written;
+
+-- name: writeMany
+-- For each of many runs: those whose epoch is over are told so, the others are written.
+WITH asked AS MATERIALIZED (
+  SELECT r.nth, r.id, r.epoch, r.steps::jsonb AS steps, r.entry::jsonb AS entry
+  FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[]) WITH ORDINALITY AS r (id, epoch, steps, entry, nth)
+), own AS (
+  UPDATE guild_core.invocations i
+  SET model_calls = i.model_calls + coalesce(c.model_calls, 0), tool_calls = i.tool_calls + coalesce(c.tool_calls, 0),
+      input_tokens = i.input_tokens + coalesce(c.input_tokens, 0), output_tokens = i.output_tokens + coalesce(c.output_tokens, 0),
+      cost_micros = i.cost_micros + coalesce(c.cost_micros, 0), actions = i.actions + coalesce(c.actions, 0),
+      provider = coalesce(c.provider, i.provider), model = coalesce(c.model, i.model),
+      state = coalesce(c.state, i.state),
+      reason = c.reason, reason_detail = c.detail, summary = c.summary, output = c.output, transcript_ref = c.transcript_ref,
+      lease_owner = CASE WHEN c.state IS NULL THEN i.lease_owner END,
+      lease_until = CASE WHEN c.state IS NULL THEN i.lease_until END,
+      running_since = CASE WHEN c.state IS NULL THEN i.running_since END,
+      active_ms = i.active_ms
+        + CASE WHEN c.state IS NULL THEN 0 ELSE coalesce(extract(epoch FROM now() - i.running_since) * 1000, 0) END::bigint,
+      not_before = now() + c.wait_ms * interval '1 millisecond',
+      waiting_since = CASE WHEN c.state LIKE 'WAITING%' THEN now() END,
+      failing_seq = CASE WHEN c.failures IS NULL THEN i.failing_seq ELSE c.failing_seq END,
+      failures = coalesce(c.failures, i.failures),
+      journal_until = now() + c.journal_ms * interval '1 millisecond', journal_forgotten = coalesce(c.forgotten, i.journal_forgotten),
+      finished_at = CASE WHEN c.state IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD') THEN now() END
+  FROM asked CROSS JOIN LATERAL jsonb_to_record(asked.entry) AS c (
+    model_calls integer, tool_calls integer, input_tokens bigint, output_tokens bigint, cost_micros bigint, actions integer,
+    provider text, model text, state text, reason text, detail text, summary text, output jsonb, transcript_ref text,
+    wait_ms double precision, failing_seq integer, failures integer, journal_ms double precision, forgotten boolean
+  )
+  WHERE i.id = asked.id AND i.lease_epoch = asked.epoch AND i.state = 'RUNNING'
+  RETURNING asked.nth, i.id, i.made_at, i.lease_epoch, i.cancel, i.granted_tokens, i.granted_cost_micros
+), written AS (
+  INSERT INTO guild_core.run_steps
+    (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at,
+     run_at)
+  SELECT own.id, s.seq, s.attempt, s.kind, s.name, s.status, own.lease_epoch, s.request_hash, s.request, s.response, s.usage, s.error,
+    s.started_at, s.finished_at, own.made_at
+  FROM own JOIN asked ON asked.nth = own.nth CROSS JOIN LATERAL jsonb_to_recordset(asked.steps) AS s (
+    seq integer, attempt integer, kind text, name text, status text, request_hash text, request jsonb, response jsonb, usage jsonb,
+    error text, started_at timestamptz, finished_at timestamptz
+  )
+  ON CONFLICT (invocation_id, seq, attempt, run_at) DO UPDATE
+    SET status = excluded.status, lease_epoch = excluded.lease_epoch, request = excluded.request, response = excluded.response,
+        usage = excluded.usage, error = excluded.error, finished_at = excluded.finished_at
+    WHERE run_steps.status = 'INTENT'
+  RETURNING invocation_id
+), counted AS (
+  SELECT invocation_id, count(*)::integer AS written FROM written GROUP BY invocation_id
+)
+SELECT asked.nth, CASE WHEN own.nth IS NULL THEN 0 ELSE 1 END AS own, own.cancel, own.granted_tokens, own.granted_cost_micros,
+  coalesce(counted.written, 0) AS written
+FROM asked LEFT JOIN own ON own.nth = asked.nth LEFT JOIN counted ON counted.invocation_id = own.id;
 
 -- name: beat
 UPDATE guild_core.invocations SET lease_until = now() + $3::double precision * interval '1 millisecond'

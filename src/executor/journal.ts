@@ -1,5 +1,6 @@
 import { recordDecisions, type Decision } from '../audit/decisions.ts'
 import type { Database, Queryable } from '../database/database.ts'
+import { gathered } from '../database/gathered.ts'
 import { statements } from '../database/statements.ts'
 import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
@@ -9,16 +10,26 @@ import type { Invocation } from './invocation.ts'
 import { cleanRow, cleanStep } from './clean-step.ts'
 import { storableText, type Step } from './step.ts'
 
-const sql = statements(import.meta.url, './journal.sql', [
+const plain = statements(import.meta.url, './journal.sql', [
   'claim',
+  'claimMany',
   'load',
+  'loadMany',
   'look',
   'write',
+  'writeMany',
   'beat',
   'noteUsage',
   'over',
   'forgetTranscript',
 ])
+/** Many runs are under way in one executor, and their journals are written together. */
+const sql = {
+  ...plain,
+  claim: gathered(plain.claim, plain.claimMany),
+  load: gathered(plain.load, plain.loadMany),
+  write: gathered(plain.write, plain.writeMany),
+}
 /** The claim is in invocation.ts. */
 export const claimStatements = sql
 

@@ -1,14 +1,15 @@
 -- name: lockBudgets
 -- Creates what is missing and locks all of them, in text order of the ids, which is the lock order of every statement here. A row
--- whose limits did not change is locked without being written.
+-- whose limits did not change is locked without being written. One that several callers name is taken once.
 INSERT INTO guild_ledger.token_budgets AS b
   (id, entity_type, entity_id, limit_kind, period_start, period_end, budget_tokens, cost_limit_micros, updated_at)
-SELECT id, entity_type, entity_id, limit_kind, period_start, period_end, budget_tokens, cost_limit_micros, $2
+SELECT DISTINCT ON (id COLLATE "C") id, entity_type, entity_id, limit_kind, period_start, period_end, budget_tokens, cost_limit_micros,
+  $2::timestamptz
 FROM jsonb_to_recordset($1::jsonb) AS l (
   id text, entity_type text, entity_id text, limit_kind text, period_start timestamptz, period_end timestamptz,
   budget_tokens bigint, cost_limit_micros bigint
 )
-ORDER BY id COLLATE "C"
+ORDER BY id COLLATE "C", CASE entity_type WHEN 'tree' THEN cost_limit_micros END
 ON CONFLICT (id) DO UPDATE
   SET budget_tokens = excluded.budget_tokens, updated_at = excluded.updated_at,
       -- The strictest of the agents that took part in a causal tree holds for all of it.
@@ -63,6 +64,59 @@ WITH standing AS (
 SELECT EXISTS (SELECT FROM opened) AS opened, r.rank, r.dimension, greatest(r.remaining, 0) AS remaining, coalesce(l.level, 0) AS level,
   l.rank AS level_rank
 FROM (VALUES (1)) AS one LEFT JOIN refused r ON true LEFT JOIN levels l ON true;
+
+-- name: reserveMany
+-- For many callers whose calls all fit beside each other: taken for all of them at once. No row: they do not, or a level has passed; then
+-- each is asked alone, in turn.
+WITH asked AS MATERIALIZED (
+  SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::integer[], $8::text[],
+    $9::integer[], $10::timestamptz[], $11::timestamptz[], $12::bigint[], $13::bigint[], $14::integer[]) WITH ORDINALITY
+    AS r (budgets, tokens, cost_micros, id, invocation_id, step_seq, attempt, owner, epoch, expires_at, at, kept_tokens, kept_cost, level, nth)
+), wanted AS MATERIALIZED (
+  SELECT a.nth, w.rank, w.id FROM asked a CROSS JOIN LATERAL jsonb_to_recordset(a.budgets::jsonb) AS w (rank integer, id text)
+), needed AS (
+  SELECT w.id, sum(a.tokens) AS tokens, sum(a.cost_micros) AS cost, max(a.kept_tokens) AS kept_tokens, max(a.kept_cost) AS kept_cost
+  FROM wanted w JOIN asked a ON a.nth = w.nth GROUP BY w.id
+), standing AS MATERIALIZED (
+  SELECT n.*, b.entity_type, b.budget_tokens + b.granted_tokens AS token_limit, b.cost_limit_micros + b.granted_cost_micros AS cost_limit,
+    b.consumed_tokens, b.consumed_cost_micros, b.reserved_tokens, b.reserved_cost_micros
+  FROM needed n JOIN guild_ledger.token_budgets b ON b.id = n.id
+), levels AS (
+  SELECT s.id, max(CASE WHEN d.maximum = 0 THEN 4 ELSE width_bucket(d.consumed::numeric * 100 / d.maximum, ARRAY[75, 90, 95, 100]::numeric[]) END) AS level
+  FROM standing s
+  CROSS JOIN LATERAL (VALUES (s.token_limit, s.consumed_tokens), (s.cost_limit, s.consumed_cost_micros)) AS d (maximum, consumed)
+  WHERE s.entity_type IN ('organization', 'chapter', 'agent') AND d.maximum IS NOT NULL
+  GROUP BY s.id
+), worst AS MATERIALIZED (
+  SELECT DISTINCT ON (w.nth) w.nth, w.rank, l.level FROM wanted w JOIN levels l ON l.id = w.id ORDER BY w.nth, l.level DESC, w.rank
+), fits AS MATERIALIZED (
+  SELECT NOT EXISTS (
+      SELECT FROM standing s
+      WHERE (s.tokens > 0 AND s.tokens + s.kept_tokens > s.token_limit - s.consumed_tokens - s.reserved_tokens)
+        OR (s.cost > 0 AND s.cost + s.kept_cost > s.cost_limit - s.consumed_cost_micros - s.reserved_cost_micros)
+    ) AND NOT EXISTS (SELECT FROM worst w JOIN asked a ON a.nth = w.nth WHERE w.level > a.level) AS together
+), opened AS (
+  INSERT INTO guild_ledger.reservations
+    (id, invocation_id, step_seq, attempt, budget_ids, tokens, cost_micros, state, owner, lease_epoch, expires_at, created_at)
+  SELECT a.id, a.invocation_id, a.step_seq, a.attempt,
+    (SELECT coalesce(jsonb_agg(w.id ORDER BY w.rank), '[]') FROM wanted w WHERE w.nth = a.nth), a.tokens, a.cost_micros, 'OPEN', a.owner,
+    a.epoch, a.expires_at, a.at
+  FROM asked a WHERE (SELECT together FROM fits)
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), taken AS (
+  UPDATE guild_ledger.token_budgets b
+  SET reserved_tokens = b.reserved_tokens + t.tokens, reserved_cost_micros = b.reserved_cost_micros + t.cost, updated_at = t.at
+  FROM (
+    SELECT w.id, sum(a.tokens)::bigint AS tokens, sum(a.cost_micros)::bigint AS cost, max(a.at) AS at
+    FROM opened o JOIN asked a ON a.id = o.id JOIN wanted w ON w.nth = a.nth GROUP BY w.id
+  ) AS t
+  WHERE b.id = t.id
+)
+SELECT a.nth, o.id IS NOT NULL AS opened, NULL::integer AS rank, NULL::text AS dimension, NULL::bigint AS remaining,
+  coalesce(w.level, 0) AS level, w.rank AS level_rank
+FROM asked a LEFT JOIN opened o ON o.id = a.id LEFT JOIN worst w ON w.nth = a.nth
+WHERE (SELECT together FROM fits);
 
 -- name: readReservation
 SELECT state, budget_ids FROM guild_ledger.reservations WHERE id = $1;
@@ -143,6 +197,83 @@ SELECT EXISTS (SELECT FROM reservation) AS known, EXISTS (SELECT FROM used) AS c
      'kind', c.limit_kind, 'threshold', p.threshold, 'dimension', p.dimension, 'degradations', p.degradations)
      ORDER BY p.budget_id COLLATE "C", p.threshold, p.dimension), '[]')
    FROM passed p JOIN charged c ON c.id = p.budget_id) AS alerts;
+
+-- name: settleMany
+-- For many callers: a budget is charged once with the sum. An alert is told by the first of those whose calls it takes to set it off.
+WITH record AS MATERIALIZED (
+  SELECT * FROM ROWS FROM (jsonb_to_recordset($1::jsonb) AS (
+    reservation_id text, usage_id text, agent_id text, chapter text, event_id text, provider text, model text, price_version text,
+    input_nocache integer, input_cache_read integer, input_cache_write integer, output_text integer, output_reasoning integer,
+    raw jsonb, cost_micros bigint, estimated boolean, input_bytes bigint, degradations jsonb, at timestamptz
+  )) WITH ORDINALITY AS u (
+    reservation_id, usage_id, agent_id, chapter, event_id, provider, model, price_version, input_nocache,
+    input_cache_read, input_cache_write, output_text, output_reasoning, raw, cost_micros, estimated,
+    input_bytes, degradations, at, nth
+  )
+), reservation AS MATERIALIZED (
+  SELECT u.nth, r.* FROM record u JOIN guild_ledger.reservations r ON r.id = u.reservation_id
+), used AS (
+  INSERT INTO guild_ledger.token_usage
+    (id, agent_id, chapter, invocation_id, step_seq, attempt, budget_ids, input_tokens, output_tokens, total_tokens, input_nocache,
+     input_cache_read, input_cache_write, output_text, output_reasoning, cost_micros, provider, model, price_version, estimated, raw,
+     timestamp, event_id, input_bytes, estimate_error)
+  SELECT u.usage_id, u.agent_id, u.chapter, r.invocation_id, r.step_seq, r.attempt, r.budget_ids,
+    u.input_nocache + u.input_cache_read + u.input_cache_write, u.output_text + u.output_reasoning,
+    u.input_nocache + u.input_cache_read + u.input_cache_write + u.output_text + u.output_reasoning, u.input_nocache,
+    u.input_cache_read, u.input_cache_write, u.output_text, u.output_reasoning, u.cost_micros, u.provider, u.model, u.price_version,
+    u.estimated, u.raw, u.at, u.event_id, u.input_bytes,
+    greatest(0, u.input_nocache + u.input_cache_read + u.input_cache_write + u.output_text + u.output_reasoning - r.tokens)
+  FROM record u JOIN reservation r ON r.nth = u.nth
+  ON CONFLICT DO NOTHING
+  RETURNING id, total_tokens, cost_micros, estimated, estimate_error, timestamp
+), closed AS (
+  UPDATE guild_ledger.reservations r
+  SET state = CASE WHEN used.estimated THEN 'LOST' ELSE 'SETTLED' END, closed_at = used.timestamp
+  FROM used JOIN record u ON u.usage_id = used.id
+  WHERE r.id = u.reservation_id
+), due AS MATERIALIZED (
+  SELECT budget.id, sum(used.total_tokens)::bigint AS tokens, sum(used.cost_micros)::bigint AS cost, max(used.timestamp) AS at,
+    coalesce(sum(old.tokens) FILTER (WHERE old.state = 'OPEN'), 0)::bigint AS held_tokens,
+    coalesce(sum(old.cost_micros) FILTER (WHERE old.state = 'OPEN'), 0)::bigint AS held_cost, min(u.nth) AS teller
+  FROM used JOIN record u ON u.usage_id = used.id JOIN reservation old ON old.nth = u.nth
+  CROSS JOIN LATERAL jsonb_array_elements_text(old.budget_ids) AS budget (id)
+  GROUP BY budget.id
+), charged AS (
+  UPDATE guild_ledger.token_budgets b
+  SET consumed_tokens = b.consumed_tokens + due.tokens,
+      consumed_cost_micros = b.consumed_cost_micros + due.cost,
+      reserved_tokens = b.reserved_tokens - due.held_tokens,
+      reserved_cost_micros = b.reserved_cost_micros - due.held_cost,
+      alert_state = coalesce(
+        CASE greatest(
+          width_bucket((b.consumed_tokens + due.tokens)::numeric * 100 / nullif(b.budget_tokens + b.granted_tokens, 0), ARRAY[75, 90, 95]::numeric[]),
+          width_bucket((b.consumed_cost_micros + due.cost)::numeric * 100 / nullif(b.cost_limit_micros + b.granted_cost_micros, 0), ARRAY[75, 90, 95]::numeric[])
+        ) WHEN 1 THEN 'yellow' WHEN 2 THEN 'orange' WHEN 3 THEN 'red' END, b.alert_state),
+      updated_at = due.at
+  FROM due
+  WHERE b.id = due.id
+  RETURNING b.id, b.entity_type, b.entity_id, b.limit_kind, b.budget_tokens + b.granted_tokens AS token_limit, b.consumed_tokens,
+    b.cost_limit_micros + b.granted_cost_micros AS cost_limit, b.consumed_cost_micros, due.at, due.teller
+), passed AS (
+  INSERT INTO guild_ledger.alerts (budget_id, threshold, dimension, degradations, at)
+  SELECT c.id, t.threshold, d.dimension,
+    CASE WHEN c.entity_type IN ('organization', 'chapter', 'agent') THEN coalesce(u.degradations -> t.threshold::text, '[]') ELSE '[]' END, c.at
+  FROM charged c
+  JOIN record u ON u.nth = c.teller
+  CROSS JOIN (VALUES (75), (90), (95)) AS t (threshold)
+  CROSS JOIN LATERAL (VALUES
+    ('tokens', c.token_limit, c.consumed_tokens), ('cost', c.cost_limit, c.consumed_cost_micros)
+  ) AS d (dimension, maximum, consumed)
+  WHERE d.maximum > 0 AND d.consumed::numeric * 100 >= d.maximum::numeric * t.threshold
+  ON CONFLICT DO NOTHING
+  RETURNING budget_id, threshold, dimension, degradations
+)
+SELECT u.nth, r.nth IS NOT NULL AS known, used.id IS NOT NULL AS charged, used.estimate_error, r.tokens AS reserved_tokens,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('budgetId', p.budget_id, 'entityType', c.entity_type, 'entityId', c.entity_id,
+     'kind', c.limit_kind, 'threshold', p.threshold, 'dimension', p.dimension, 'degradations', p.degradations)
+     ORDER BY p.budget_id COLLATE "C", p.threshold, p.dimension), '[]')
+   FROM passed p JOIN charged c ON c.id = p.budget_id WHERE c.teller = u.nth) AS alerts
+FROM record u LEFT JOIN reservation r ON r.nth = u.nth LEFT JOIN used ON used.id = u.usage_id;
 
 -- name: release
 -- Runs after lockReserved. Only what is still OPEN is given back.

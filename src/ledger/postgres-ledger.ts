@@ -1,4 +1,5 @@
 import type { Queryable } from '../database/database.ts'
+import { concatenated, gathered, joinedJson, mergeable } from '../database/gathered.ts'
 import { statements } from '../database/statements.ts'
 import { GuildError } from '../kernel/errors.ts'
 import { hashId } from '../kernel/ids.ts'
@@ -15,14 +16,29 @@ import {
 } from './ledger.ts'
 import { budgetId, periodOf } from './period.ts'
 
-const sql = statements(import.meta.url, './ledger.sql', [
+const plain = statements(import.meta.url, './ledger.sql', [
   'lockBudgets',
   'reserve',
+  'reserveMany',
   'readReservation',
   'lockReserved',
   'settle',
+  'settleMany',
   'release',
 ])
+/** The budgets of the organisation are wanted by everybody: those who come at the same moment lock them once. */
+const sql = {
+  ...plain,
+  lockBudgets: mergeable(plain.lockBudgets, (calls) => [
+    joinedJson(calls.map(([budgets]) => budgets ?? '[]')),
+    calls[0]?.[1] ?? null,
+  ]),
+  reserve: gathered(plain.reserve, plain.reserveMany, { empty: 'alone' }),
+  lockReserved: mergeable(plain.lockReserved, concatenated),
+  settle: gathered(plain.settle, plain.settleMany, {
+    merge: (calls) => [`[${calls.map(([record]) => String(record)).join(',')}]`],
+  }),
+}
 
 /**
  * The ledger on the `guild_ledger` tables; two statements for each operation. It is stateless: the first statement of each locks the

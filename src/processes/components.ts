@@ -17,6 +17,7 @@ import type { ConnectorFile } from '../codex/kinds.ts'
 import type { Codex } from '../codex/snapshot.ts'
 import type { Settings } from '../config/settings.ts'
 import type { Database } from '../database/database.ts'
+import { GatheredDatabase } from '../database/gathered-database.ts'
 import { dispatcher } from '../dispatcher/dispatcher.ts'
 import { dispatcherSweeper } from '../dispatcher/sweeper.ts'
 import { executor } from '../executor/executor.ts'
@@ -95,7 +96,7 @@ export function components(deps: ComponentsDeps): Components {
   const artifacts = artifactsOf(settings)
   const models = modelDirectory({ settings, variable, replay: settings.replayFrom !== undefined })
   const actions = actionExecutor({
-    db: database,
+    db: new GatheredDatabase(database),
     outbox,
     codex,
     targetOf,
@@ -108,7 +109,7 @@ export function components(deps: ComponentsDeps): Components {
   })
   const ratios = new LearnedRatios(database, clock)
   const run = executor({
-    database,
+    database: new GatheredDatabase(database),
     outbox,
     codex,
     models,

@@ -1,4 +1,5 @@
 import type { Database, Queryable, Result } from '../../database/database.ts'
+import { joinedJson, mergeable } from '../../database/gathered.ts'
 import { statements } from '../../database/statements.ts'
 import { backoffMs } from '../../kernel/backoff.ts'
 import type { Clock } from '../../kernel/clock.ts'
@@ -49,6 +50,12 @@ interface Parcel {
 const channel = 'guild_bus'
 /** Between two bodies in one text: JSON never holds it unescaped. */
 const bodyEnd = '\u001E'
+/** Within transactions that many callers share, too. */
+const publish = mergeable(sql.publish, (calls) => [
+  joinedJson(calls.map(([meta]) => meta ?? '[]')),
+  calls.map(([, bodies]) => String(bodies)).join(bodyEnd),
+  calls[0]?.[2] ?? null,
+])
 /** One waits for the disk while another is worked on. */
 const statementsMax = 2
 const trimBatch = 5_000
@@ -208,7 +215,7 @@ export class PostgresBus implements Bus {
   async #write(tx: Queryable, parcels: readonly Parcel[]): Promise<void> {
     const meta = parcels.flatMap((parcel) => parcel.meta)
     const bodies = parcels.flatMap((parcel) => parcel.bodies)
-    await tx.query(sql.publish, [`[${meta.join(',')}]`, bodies.join(bodyEnd), this.#now()])
+    await tx.query(publish, [`[${meta.join(',')}]`, bodies.join(bodyEnd), this.#now()])
   }
 
   #now(): Date | null {

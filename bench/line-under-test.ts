@@ -111,7 +111,11 @@ export class LineUnderTest {
     const made = Array.from({ length: count }, () => {
       this.#sent += 1
       const number = this.#sent
-      const subject = { kind: 'pull_request', id: `octo/shop#${number}`, url: `https://github.com/octo/shop/pull/${number}` }
+      const subject = {
+        kind: 'pull_request',
+        id: `octo/shop#${number}`,
+        url: `https://github.com/octo/shop/pull/${number}`,
+      }
       return anEvent({
         type: `BENCH_${number % agentsCount}`,
         payload: { number, title: 'Add a cart', author: { login: 'ada' }, text: 'x'.repeat(1000) },
@@ -220,7 +224,16 @@ function parts(
       owner,
       random: Math.random,
     }),
-    actionExecutor({ db: new GatheredDatabase(database), outbox, codex, targetOf: () => target, live, owner, clock, log }).consumer,
+    actionExecutor({
+      db: new GatheredDatabase(database),
+      outbox,
+      codex,
+      targetOf: () => target,
+      live,
+      owner,
+      clock,
+      log,
+    }).consumer,
     auditWriter({ db: database, log }),
   ]
 }
@@ -274,7 +287,10 @@ function anAgent(name: string, workload: Workload): CompiledAgent {
     place: { file: `agents/${name}.yaml`, line: 1 },
     system: 'You review pull requests of the shop. Say what is wrong, and nothing else.',
     output: null,
-    rules: workload === 'rules' ? [{ name: 'greet', when: compileCondition('true'), do: [act], summary: null, stop: false }] : [],
+    rules:
+      workload === 'rules'
+        ? [{ name: 'greet', when: compileCondition('true'), do: [act], summary: null, stop: false }]
+        : [],
     files: {},
     conditions: new Map(),
     unmet: [],
@@ -310,7 +326,12 @@ function instantTarget(): Target {
     render: ({ target, args }) =>
       Promise.resolve({ method: 'POST', url: `https://api.github.com/${target}/comments`, headers: {}, body: args }),
     execute: ({ actionId }) =>
-      Promise.resolve({ kind: 'done', remoteId: actionId, url: `https://github.com/octo/shop#${actionId}`, detail: {} }),
+      Promise.resolve({
+        kind: 'done',
+        remoteId: actionId,
+        url: `https://github.com/octo/shop#${actionId}`,
+        detail: {},
+      }),
     probe: () => Promise.resolve({ kind: 'absent' }),
     look: () => Promise.resolve({ kind: 'nothing' }),
   }

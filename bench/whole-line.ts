@@ -30,9 +30,13 @@ const full = await line.flow({ events, perSecond: null })
 const { user, system } = process.cpuUsage(cpu)
 print(`  throughput    ${(events / full.seconds).toFixed(0)} runs/s (${events} events in ${full.seconds.toFixed(1)} s)`)
 print(`  node CPU      ${((user + system) / 1000 / events).toFixed(2)} ms a run, all threads`)
-print(`  SQL           ${(counted.statements / events).toFixed(1)} statements, ${(counted.trips / events).toFixed(1)} round trips of the pool a run`)
+print(
+  `  SQL           ${(counted.statements / events).toFixed(1)} statements, ${(counted.trips / events).toFixed(1)} round trips of the pool a run`,
+)
 for (const { name, count, ms } of counted.table()) {
-  print(`    ${(count / events).toFixed(2).padStart(6)} × ${name.padEnd(34)} ${(ms / count).toFixed(2).padStart(7)} ms each`)
+  print(
+    `    ${(count / events).toFixed(2).padStart(6)} × ${name.padEnd(34)} ${(ms / count).toFixed(2).padStart(7)} ms each`,
+  )
 }
 if (steadyPerSecond > 0) {
   const steady = await line.flow({ events: steadyPerSecond * 10, perSecond: steadyPerSecond })

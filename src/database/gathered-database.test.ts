@@ -139,7 +139,10 @@ describe('GatheredDatabase', () => {
 
   it('asks each alone where the answer for all is none', async () => {
     const { seen, gather } = open()
-    const none = { name: 'none', text: 'SELECT 1 AS nth FROM unnest($1::integer[], $2::text[]) AS r (id, v) WHERE id < 0' }
+    const none = {
+      name: 'none',
+      text: 'SELECT 1 AS nth FROM unnest($1::integer[], $2::text[]) AS r (id, v) WHERE id < 0',
+    }
     const careful = gathered(one, none, { empty: 'alone' })
     const results = await Promise.all([1, 2].map((id) => gather.query(careful, [id, 'v'])))
     expect(results.map(({ rows }) => rows)).toEqual([[{ id: 1, v: 'v' }], [{ id: 2, v: 'v' }]])
@@ -153,9 +156,7 @@ describe('GatheredDatabase', () => {
       (calls) => [calls[0]?.[0] ?? null, calls.flatMap(([, numbers]) => (numbers as readonly number[]) ?? [])],
       ([topic]) => String(topic),
     )
-    await Promise.all(
-      [1, 2, 3].map((id) => gather.transaction((tx) => tx.query(put, [id === 3 ? 'b' : 'a', [id]]))),
-    )
+    await Promise.all([1, 2, 3].map((id) => gather.transaction((tx) => tx.query(put, [id === 3 ? 'b' : 'a', [id]]))))
     expect(seen.statements).toEqual(['gathered.byKeys', 'put', 'put'])
     expect(await ids()).toEqual([1, 2, 3])
   })

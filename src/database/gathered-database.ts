@@ -95,7 +95,7 @@ export class GatheredDatabase implements Database {
 
   /** Whoever the event loop has ready comes along; nobody waits for what is still to happen. */
   async #arrivals(): Promise<void> {
-    for (let before = 0; before < this.#waiting.length && this.#waiting.length < togetherMax; ) {
+    for (let before = 0; before < this.#waiting.length && this.#waiting.length < togetherMax;) {
       before = this.#waiting.length
       await setImmediate()
     }

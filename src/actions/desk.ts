@@ -43,6 +43,7 @@ export interface DeskDeps {
 /** Where what agents want to do arrives (law 3: agents read, the action executor writes). */
 export class Desk {
   readonly #deps: DeskDeps
+  readonly #described = new Map<string, { readonly description: string; readonly inputSchema: object }>()
 
   constructor(deps: DeskDeps) {
     this.#deps = deps
@@ -50,10 +51,14 @@ export class Desk {
 
   /** What the model sees as a tool; null: no target knows the type. */
   describe(type: string): { readonly description: string; readonly inputSchema: object } | null {
+    const before = this.#described.get(type)
+    if (before) return before
     const known = this.typeOf(type)
-    return (
-      known && { description: known.type.description, inputSchema: z.toJSONSchema(known.type.args, { io: 'input' }) }
-    )
+    if (!known) return null
+    const inputSchema = z.toJSONSchema(known.type.args, { io: 'input' })
+    const described = { description: known.type.description, inputSchema }
+    this.#described.set(type, described)
+    return described
   }
 
   typeOf(type: string): { readonly system: string; readonly type: ActionType } | null {

@@ -52,7 +52,7 @@ export interface ExecutorDeps {
 }
 
 export interface ExecutorOptions {
-  /** runs at the same time, default 16 */
+  /** runs at the same time, default 64: most of them wait for a model */
   readonly maxInFlight?: number
   /** how long a silent worker keeps a run, default 20 000 */
   readonly leaseMs?: number

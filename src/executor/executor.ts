@@ -33,7 +33,7 @@ export function executor(deps: ExecutorDeps): Consumer {
     subscription: {
       topic: everyAgentTopic,
       group: executorGroup,
-      maxInFlight: deps.options?.maxInFlight ?? 16,
+      maxInFlight: deps.options?.maxInFlight ?? 64,
       batchMax: 1,
       attemptsMax: 1_000,
     },

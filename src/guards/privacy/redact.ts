@@ -1,4 +1,5 @@
 import type { DetectorClass } from '../../kernel/data-class.ts'
+import { sha256 } from '../../kernel/ids.ts'
 import type { JsonValue } from '../../kernel/json.ts'
 import { isCredential, isSecretName } from './credentials.ts'
 import { type PrivacyEngine, privacyEngine, proveEngine, scanText } from './engine.ts'
@@ -8,6 +9,9 @@ import type { Finding } from './finding.ts'
 export const withheldStub = '[withheld: the privacy guard failed]'
 
 const onlySecrets: ReadonlySet<DetectorClass> = new Set(['secrets'])
+/** A long text passes several times: when it is read, stored, sent and told. To hash it takes a fraction of looking at it. */
+const longText = 256
+const latelyMax = 1_000
 /** Deeper values are text of an attacker, not data. */
 const depthMax = 100
 
@@ -24,6 +28,8 @@ export interface Cleaned<T> {
 export class Redactor {
   readonly engine: PrivacyEngine
   #proven = false
+  /** what was found in texts looked at lately, by their hash: no text is kept for it */
+  readonly #lately = new Map<string, readonly Finding[]>()
 
   constructor(engine: PrivacyEngine = privacyEngine()) {
     this.engine = engine
@@ -33,7 +39,15 @@ export class Redactor {
   find(text: string, classes: ReadonlySet<DetectorClass>): readonly Finding[] {
     if (!this.#proven) proveEngine(this.engine)
     this.#proven = true
-    return scanText(this.engine, text, classes)
+    if (text.length < longText) return scanText(this.engine, text, classes)
+    const key = `${[...classes].join(' ')} ${sha256(text)}`
+    const known = this.#lately.get(key)
+    if (known) return known
+    const found = scanText(this.engine, text, classes)
+    const [oldest] = this.#lately.keys()
+    if (oldest !== undefined && this.#lately.size >= latelyMax) this.#lately.delete(oldest)
+    this.#lately.set(key, found)
+    return found
   }
 
   /** @throws GUILD_PRIVACY_FAILED */

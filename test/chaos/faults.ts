@@ -15,9 +15,9 @@ const kill: FaultKind = {
   weight: 6,
   beside: false,
   unfit: always,
-  async inflict({ processes }, random) {
+  async inflict({ victims }, random) {
     const restMs = random.between(0, 3_000)
-    const victim = await take(processes, random)
+    const victim = await take(victims, random)
     await victim.kill()
     const mend = async () => {
       await delay(restMs)
@@ -33,8 +33,8 @@ const pause: FaultKind = {
   weight: 1,
   beside: true,
   unfit: always,
-  async inflict({ processes }, random) {
-    const victim = await take(processes, random)
+  async inflict({ victims }, random) {
+    const victim = await take(victims, random)
     victim.signal('SIGSTOP')
     const mend = async () => {
       await delay(pauseMs)
@@ -49,11 +49,11 @@ const jump: FaultKind = {
   name: 'clock jumps 10 min and back',
   weight: 2,
   beside: true,
-  unfit: ({ processes }) => (processes.some(({ clockMoves }) => clockMoves) ? null : 'libfaketime is not installed'),
-  async inflict({ processes }, random) {
+  unfit: ({ victims }) => (victims.some(({ clockMoves }) => clockMoves) ? null : 'libfaketime is not installed'),
+  async inflict({ victims }, random) {
     const seconds = random.pick([jumpSeconds, -jumpSeconds])
     const lastsMs = random.between(6_000, 15_000)
-    const victim = await take(processes, random)
+    const victim = await take(victims, random)
     victim.setClock(seconds)
     const mend = async () => {
       await delay(lastsMs)
@@ -96,8 +96,8 @@ export const faultKinds: readonly FaultKind[] = [
 ]
 
 /** One that no other fault holds. It is named by the seed; only when that one is held the next one is taken. */
-async function take(processes: readonly GuildProcess[], random: Random): Promise<GuildProcess> {
-  const order = random.shuffle(processes)
+async function take(victims: readonly GuildProcess[], random: Random): Promise<GuildProcess> {
+  const order = random.shuffle(victims)
   for (;;) {
     const free = order.find(({ busy, running }) => !busy && running)
     if (free) {

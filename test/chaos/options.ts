@@ -16,6 +16,8 @@ export interface Options {
   readonly sabotage: readonly Sabotage[]
   /** only these kinds of fault; empty: all that the configuration knows */
   readonly only: readonly string[]
+  /** only these processes are killed, stopped and misled about the time; empty: all */
+  readonly on: readonly string[]
   /** writes the tables into docs/chaos.md */
   readonly docs: boolean
 }
@@ -32,6 +34,7 @@ Exits 1 when a delivery was lost, an effect happened twice, an interrupted run r
   --minutes <n>        no new fault after so many per configuration; default 20
   --quick              300 deliveries and 8 faults
   --only <kind>        only this kind of fault; may be given several times
+  --on <process>       kill, stop and mislead only this process, e.g. actions-1; may be given several times
   --json               one JSON document on stdout instead of tables
   --keep               leaves the folder with logs, homes and the database
   --docs               writes the tables into docs/chaos.md
@@ -50,6 +53,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
       minutes: { type: 'string' },
       quick: { type: 'boolean' },
       only: { type: 'string', multiple: true },
+      on: { type: 'string', multiple: true },
       json: { type: 'boolean' },
       keep: { type: 'boolean' },
       docs: { type: 'boolean' },
@@ -69,6 +73,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     keep: values.keep === true,
     sabotage: (values.sabotage ?? []).map((name) => oneOf('--sabotage', name, ['lose', 'double'])),
     only: values.only ?? [],
+    on: values.on ?? [],
     docs: values.docs === true,
   }
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { must } from './wait.ts'
@@ -11,6 +12,7 @@ const bin = fileURLToPath(new URL('../../bin/guild.js', import.meta.url))
 const readyLine = z.object({ ready: z.literal(true), url: z.url() })
 const readyMs = 90_000
 const stopMs = 30_000
+const superviseMs = 1_000
 const callMs = 10_000
 const commandMs = 120_000
 
@@ -44,10 +46,12 @@ export class GuildProcess {
   url: string | null = null
   /** a fault holds it; another fault takes another one */
   busy = false
-  starts = 0
+  /** how often it ended though nobody told it to; it is started again, as a supervisor does, and counted */
+  deaths = 0
   readonly #options: GuildOptions
   readonly #clockFile: string
   #child: ChildProcess | null = null
+  #wanted = false
 
   constructor(options: GuildOptions) {
     this.#options = options
@@ -88,18 +92,31 @@ export class GuildProcess {
     closeSync(log)
     keep(child)
     this.#child = child
-    this.starts += 1
+    this.#wanted = true
     let said = ''
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
       if (!said.includes('\n')) said += chunk
     })
     child.once('exit', () => {
-      if (this.#child === child) this.url = null
+      if (this.#child !== child) return
+      this.url = null
+      if (said.includes('\n') && this.#wanted) this.#died()
     })
     await must(() => said.includes('\n') || !this.running, readyMs, `${this.name} is ready; see ${this.log}`)
     if (!said.includes('\n')) throw new Error(`${this.name} ended before it was ready; see ${this.log}`)
     this.url = readyLine.parse(JSON.parse(said.split('\n')[0] ?? '')).url
     return performance.now() - began
+  }
+
+  #died(): void {
+    this.deaths += 1
+    const again = async () => {
+      await delay(superviseMs)
+      if (this.#wanted && !this.running) await this.start()
+    }
+    again().catch((error: unknown) => {
+      process.stderr.write(`${this.name} does not start again: ${String(error)}\n`)
+    })
   }
 
   get log(): string {
@@ -138,6 +155,7 @@ export class GuildProcess {
   }
 
   async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    this.#wanted = false
     const child = this.#child
     if (!child || !this.running) return
     const exit = once(child, 'exit')

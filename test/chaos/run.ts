@@ -84,6 +84,7 @@ export async function runConfiguration(config: Config, options: Options, progres
     config,
     folder,
     processes: guild.processes,
+    victims: guild.processes.filter(({ name }) => options.on.length === 0 || options.on.includes(name)),
     target,
     deliveries,
     deliveriesMax: options.deliveries,
@@ -277,6 +278,7 @@ function judge({ world, options, faults, books, checks, skipped, quiet, codes, b
     ...Object.entries(books.audited).flatMap(([type, { rows, again }]) =>
       again === 0 ? [] : [`${again} of ${rows} audit rows ${type} say what another has said`],
     ),
+    ...world.processes.flatMap(({ name, deaths }) => (deaths > 0 ? [`${name} ended by itself, ${deaths} times`] : [])),
     ...codes.flatMap((code, index) =>
       code === 0 ? [] : [`${world.processes[index]?.name ?? ''} stopped with ${code}`],
     ),

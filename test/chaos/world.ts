@@ -11,6 +11,8 @@ export interface World {
   readonly config: Config
   readonly folder: string
   readonly processes: readonly GuildProcess[]
+  /** those that faults may hit */
+  readonly victims: readonly GuildProcess[]
   readonly target: FakeTarget
   readonly deliveries: Deliveries
   readonly postgres: PostgresServer | null

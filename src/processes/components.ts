@@ -22,7 +22,7 @@ import { dispatcher } from '../dispatcher/dispatcher.ts'
 import { dispatcherSweeper } from '../dispatcher/sweeper.ts'
 import { executor } from '../executor/executor.ts'
 import { ProviderHealth } from '../executor/provider-health.ts'
-import { systemClock } from '../kernel/clock.ts'
+import type { Clock } from '../kernel/clock.ts'
 import { GuildError } from '../kernel/errors.ts'
 import type { Service } from '../kernel/service.ts'
 import { LearnedRatios } from '../ledger/learned-bound.ts'
@@ -56,6 +56,8 @@ export interface ComponentsDeps {
   readonly codex: Codex
   /** this process, in leases */
   readonly owner: string
+  /** that all processes share: leases, waits and time limits are rows */
+  readonly clock: Clock
   readonly log: Logger
   readonly tracer: Tracer
 }
@@ -85,8 +87,7 @@ export const actionTypes: readonly string[] = githubActionTypes.map(({ type }) =
 
 /** Every component, wired to its adapters. What one needs of another (echoes, the action desk) is handed over here. */
 export function components(deps: ComponentsDeps): Components {
-  const { settings, database, bus, outbox, codex, owner, log, tracer } = deps
-  const clock = systemClock
+  const { settings, database, bus, outbox, codex, owner, clock, log, tracer } = deps
   const variable = variableOf(deps.env)
   const targetOf = targets(deps, variable)
   const redactor = processRedactor({ settings, env: deps.env, variable, snapshot: codex.current() })
@@ -156,7 +157,7 @@ export function components(deps: ComponentsDeps): Components {
 }
 
 function dispatching({ settings, ...deps }: ComponentsDeps, echoes: Echoes): Consumer {
-  const clock = systemClock
+  const { clock } = deps
   return dispatcher({
     ...deps,
     clock,
@@ -180,7 +181,7 @@ function llms({ settings, codex }: ComponentsDeps, models: ModelDirectory): Llm 
  * One target per connector, kept while the connector's file stays the same: a client remembers what it has learnt. Without any file the
  * environment alone makes a `github`.
  */
-function targets({ settings, codex }: ComponentsDeps, variable: (name: string) => string | undefined) {
+function targets({ settings, codex, clock }: ComponentsDeps, variable: (name: string) => string | undefined) {
   const known = new Map<string, { readonly file: ConnectorFile | undefined; readonly target: Target }>()
   return (name: string): Target | null => {
     const file = codex.current().connectors.get(name)
@@ -195,7 +196,7 @@ function targets({ settings, codex }: ComponentsDeps, variable: (name: string) =
       baseUrl: access().apiUrl,
       token: () => Promise.resolve(access().token),
       botLogin: botLogins(settings, codex.current(), name)[0] ?? null,
-      clock: systemClock,
+      clock,
     })
     known.set(name, { file, target })
     return target

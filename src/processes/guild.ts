@@ -31,6 +31,7 @@ import { openTracer } from './open-tracer.ts'
 import { Readiness } from './readiness.ts'
 import { type Role, roles } from './roles.ts'
 import { Health, runServices } from './run-services.ts'
+import { SharedClock } from './shared-clock.ts'
 import { SealedCodex, sealSnapshot } from './sealed-codex.ts'
 import { takeOver } from './take-over.ts'
 import { openWhenUp } from './wait-for-store.ts'
@@ -65,6 +66,7 @@ export class Guild implements AsyncDisposable {
   readonly #log: Logger
   readonly #exporter: OtlpTracer | null
   readonly #loop: LoopWatch
+  readonly #clock: SharedClock
   readonly readiness: Readiness
   readonly health: Health
 
@@ -77,6 +79,7 @@ export class Guild implements AsyncDisposable {
     log: Logger,
     exporter: OtlpTracer | null,
     loop: LoopWatch,
+    clock: SharedClock,
   ) {
     this.database = parts.database
     this.bus = line.bus
@@ -93,6 +96,7 @@ export class Guild implements AsyncDisposable {
     this.#log = log
     this.#exporter = exporter
     this.#loop = loop
+    this.#clock = clock
   }
 
   static async open(options: GuildOptions): Promise<Guild> {
@@ -120,7 +124,8 @@ export class Guild implements AsyncDisposable {
     const readiness = new Readiness({ database, health, loop, log, ...livesFrom(line, options.roles) })
     const exporter = openTracer(settings, { version: options.version, instance: owner, log })
     const tracer = exporter ?? noTracer
-    const parts = components({ ...options, database, bus, outbox, codex: seen, owner, tracer })
+    const clock = opening.use(await SharedClock.open(database, log))
+    const parts = components({ ...options, database, bus, outbox, codex: seen, owner, clock, tracer })
     const measured = metrics({
       database,
       bus,
@@ -154,7 +159,7 @@ export class Guild implements AsyncDisposable {
     const { publish } = opened
     opening.move()
     const made = { database, codex, http, keys, stream, parts, publish, readiness, health }
-    return new Guild(made, line, log, exporter, loop)
+    return new Guild(made, line, log, exporter, loop, clock)
   }
 
   /** Drives the services of these roles; resolves when `signal` has aborted and all have settled. */
@@ -167,6 +172,7 @@ export class Guild implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#loop[Symbol.dispose]()
+    await this.#clock[Symbol.asyncDispose]()
     await this.http.close()
     await this.#line[Symbol.asyncDispose]()
     await this.database.close()

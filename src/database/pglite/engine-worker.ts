@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { reasonOf } from '../../kernel/errors.ts'
+import { machineTime, SteadyTime } from '../../kernel/steady-time.ts'
 import { LocalEngine, type EngineOptions } from './engine.ts'
 import type { Answer, Call } from './worker-engine.ts'
 
@@ -7,6 +8,12 @@ import type { Answer, Call } from './worker-engine.ts'
 if (parentPort === null) throw new Error('engine-worker.ts runs in a worker thread only')
 const port = parentPort
 const post = (answer: Answer) => port.postMessage(answer)
+
+// PGlite asks here for the time, in this thread alone. Were it to jump with the machine's, what falls due in a minute would do so at
+// once, or after the hour by which somebody has set the clock back.
+const wall = Date.now.bind(Date)
+const time = new SteadyTime({ followMs: 60_000, sources: { ...machineTime, wall } })
+Date.now = () => Math.floor(time.now())
 
 try {
   const engine = await LocalEngine.open(workerData as EngineOptions, (channel, payload) =>

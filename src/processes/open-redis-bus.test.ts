@@ -86,6 +86,27 @@ describe.skipIf(server === null)('the bus on Redis and PostgreSQL', () => {
     expect(await line.examine()).toMatchObject({ verdict: 'ok' })
   })
 
+  it.each(['emptied', 'back with an old snapshot'])('forgets the pauses of reminders when Redis is %s', async (how) => {
+    await using database = await openTestDatabase()
+    await using line = await openBus({ eventBusUrl }, database, systemClock, silentLog)
+    const eater = new Eater(line.bus, { topic: everyAgentTopic, group: 'executor', maxInFlight: 8 }, async () => [])
+    await line.bus.publish(agentTopic('ranger'), [{ id: 'seen', body: 1 }])
+    await eater.seen(1)
+    await database.query({ name: '', text: anEvent })
+    await database.query({ name: '', text: aReminded })
+    if (how === 'emptied') await server.flush()
+    else {
+      await server.command('CONFIG', 'SET', 'appendonly', 'no')
+      await server.command('CLIENT', 'KILL', 'TYPE', 'normal')
+    }
+    const reminders = async () =>
+      (await database.query<{ n: number }>({ name: '', text: 'SELECT republished AS n FROM guild_core.invocations' }))
+        .rows
+    await expect.poll(reminders, { timeout: 20_000 }).toEqual([{ n: 0 }])
+    await server.command('CONFIG', 'SET', 'appendonly', 'yes')
+    await eater.stop()
+  })
+
   it('refuses a wrong password at the start, without repeating it', async () => {
     await using database = await openTestDatabase()
     await server.command('CONFIG', 'SET', 'requirepass', 'right')
@@ -103,3 +124,13 @@ it.each([
 ])('judges a server %o: %s', (facts, verdict) => {
   expect(judge('redis://cache:6379', facts)).toMatchObject({ verdict })
 })
+
+const anEvent = `
+  WITH key AS (INSERT INTO guild_core.event_keys (id, source, dedup_key, received_at) VALUES ('evt_1', 's', 'd', now()))
+  INSERT INTO guild_core.events (id, type, source, connector, priority, trace_id, subject_kind, subject_id, actor, dedup_key, payload,
+    metadata, occurred_at, received_at, causal_root, causal_depth, disposition, reason, codex_commit)
+  VALUES ('evt_1', 'T', 's', 's', 'NORMAL', 't', 'k', 'i', 'a', 'd', '{}', '{}', now(), now(), 'evt_1', 0, 'ROUTED', 'r', 'c')`
+const aReminded = `
+  INSERT INTO guild_core.invocations (id, agent_id, agent_type, agent_version, event_id, trace_id, causal_root, causal_depth,
+    codex_commit, snapshot_hash, rule, priority, state, republished_at, republished)
+  VALUES ('inv_1', 'a', 'T', '1', 'evt_1', 't', 'evt_1', 0, 'c', 'h', 'r', 'NORMAL', 'QUEUED', now(), 6)`

@@ -44,7 +44,13 @@ const trimEveryMs = 60_000
 
 /** PostgreSQL for what must not be lost, Redis for the rest. @throws GUILD_CONFIG_INVALID, GUILD_REDIS_UNAVAILABLE when it refuses us */
 export async function openRedisBus({ url, database, clock, log }: RedisBusParts): Promise<OpenBus> {
-  const redis = Redis.start({ url, setting, log, commandMs })
+  const redis: Redis = Redis.start({
+    url,
+    setting,
+    log,
+    commandMs,
+    onReconnect: () => void returned(redis, database, log),
+  })
   try {
     await greet(redis, log)
   } catch (error) {
@@ -78,9 +84,19 @@ async function sendAgain(topic: string, database: Database, log: Log): Promise<v
   if (topic !== everyAgentTopic) return
   try {
     const { count } = await database.query(sql.sendAgain)
-    if (count > 0) log.warn({ runs: count }, 'the executors’ group is new in Redis, waiting runs are sent again')
+    if (count > 0) log.warn({ runs: count }, 'redis may have lost messages of runs, those that wait are sent again')
   } catch (error) {
     log.warn({ why: reasonOf(error) }, 'waiting runs are sent again at the sweeper’s own pace')
+  }
+}
+
+/** A server without its append-only file may have come back with an old snapshot, which still has the groups. Never rejects. */
+async function returned(redis: Redis, database: Database, log: Log): Promise<void> {
+  try {
+    const { appendOnly } = await readServerFacts(redis, 'guild')
+    if (!appendOnly) await sendAgain(everyAgentTopic, database, log)
+  } catch (error) {
+    log.warn({ why: reasonOf(error) }, 'whether redis has kept its data is not known')
   }
 }
 

@@ -29,11 +29,16 @@ interface Closable {
   destroy(): void
 }
 
-export function serverDriver(address: RedisAddress, log: Log): Driver {
+export function serverDriver(address: RedisAddress, log: Log, onReconnect?: () => void): Driver {
   const failures = new Failures(address.shown, log)
   const client = createClient({ ...connection(address), database: address.database })
   client.on('error', (error: unknown) => failures.note(error))
-  client.on('ready', () => failures.over())
+  let connections = 0
+  client.on('ready', () => {
+    failures.over()
+    connections += 1
+    if (connections > 1) onReconnect?.()
+  })
   let listening: Promise<typeof client> | undefined
   let listener: typeof client | undefined
   const gaps = new Set<() => void>()

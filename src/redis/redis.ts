@@ -14,6 +14,8 @@ export interface RedisOptions {
   readonly log: Log
   /** A command that takes longer is given up; whether it ran is then unknown. Default 10 000. */
   readonly commandMs?: number
+  /** The connection was lost and is back. Not told by a cluster. */
+  readonly onReconnect?: () => void
 }
 
 /** What adapters ask of Redis; a test may put something in between. */
@@ -55,9 +57,9 @@ export class Redis implements RedisCommands, AsyncDisposable {
   }
 
   /** Begins to connect and goes on until it is closed; for those that can do something without Redis. @throws GUILD_CONFIG_INVALID */
-  static start({ url, setting, log, commandMs = 10_000 }: RedisOptions): Redis {
+  static start({ url, setting, log, commandMs = 10_000, onReconnect }: RedisOptions): Redis {
     const address = readRedisUrl(url.reveal(), setting)
-    const driver = address.cluster ? clusterDriver(address, log) : serverDriver(address, log)
+    const driver = address.cluster ? clusterDriver(address, log) : serverDriver(address, log, onReconnect)
     const connected = driver.connect()
     connected.catch(() => undefined) // closed before it was connected: `ready` has told why
     return new Redis(driver, connected, address.shown, commandMs)

@@ -27,6 +27,14 @@ const cases: Readonly<{ [name: string]: { readonly about: string; readonly load:
     about: 'a hop of the bus with 1 000 000 messages waiting',
     load: async () => (await import('./backlog.ts')).backlog,
   },
+  b6: {
+    about: 'an idle guild with 1 000 schedules and 100 agents',
+    load: async () => (await import('./idle.ts')).idle,
+  },
+  b7: {
+    about: 'kill -9 in the middle of work, until the first and the last interrupted run continues',
+    load: async () => (await import('./recovery.ts')).recovery,
+  },
 }
 
 const help = `Measures the product beside its floor and its peers, on servers of its own with the durability of production.

@@ -43,6 +43,7 @@ describe('jsonBody', () => {
   it('removes every member called secret', () => {
     const read = jsonBody(bytes('{"alert":{"secret":"ghp_x","secret_type":"t"},"list":[{"secret":"y"}]}'), false)
     expect(read).toEqual({ kind: 'json', value: { alert: { secret_type: 't' }, list: [{}] } })
+    expect(jsonBody(bytes('{"a":{"s\\u0065cret":"ghp_x"}}'), false)).toEqual({ kind: 'json', value: { a: {} } })
   })
 
   it('never throws, and keeps what needs no change', () => {

@@ -35,9 +35,19 @@ export function jsonBody(raw: Uint8Array, form: boolean): JsonBody {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return unreadable('the body is not a JSON object')
-  const clean = cleaned(value, 0)
+  // Hardly a body has anything to clean: then only its depth is looked at, and it is not built again.
+  const clean = mayNeedCleaning.test(text) ? cleaned(value, 0) : deeperThan(value, depthMax) ? tooDeep : value
   if (clean === tooDeep) return unreadable(`the body nests deeper than ${depthMax}`)
   return { kind: 'json', value: clean as JsonObject } // an object stays an object
+}
+
+/** U+0000, half of a surrogate pair, a member called `secret`, or letters that are written as escapes and may spell it. */
+const mayNeedCleaning = /"secret"|\\u(?:0000|00[4-7]|[dD][89a-fA-F])/
+
+function deeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  return Object.values(value).some((member) => deeperThan(member, levels - 1))
 }
 
 const tooDeep = Symbol('too deep')

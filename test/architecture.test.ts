@@ -6,7 +6,17 @@ import { describe, expect, it } from 'vitest'
 /** design: docs in ARCHITECTURE.md, "Import tiers". Each folder may import itself and what is listed, nothing else. */
 const ports = ['bus', 'cache', 'codex', 'artifacts', 'llm', 'tools', 'database']
 const records = ['ledger', 'audit', 'guards', 'traces']
-const components = ['gateway', 'poller', 'dispatcher', 'scheduler', 'registry', 'executor', 'actions', 'notifications']
+const components = [
+  'gateway',
+  'poller',
+  'dispatcher',
+  'scheduler',
+  'registry',
+  'executor',
+  'actions',
+  'notifications',
+  'retention',
+]
 const composition = ['http', 'processes', 'cli']
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   kernel: [],

@@ -180,6 +180,7 @@ function executorDeps(line: AdmissionLine, codex: ExecutorDeps['codex'], setup: 
       write: () => Promise.resolve(),
       read: () => Promise.resolve(null),
       removeOlderThan: () => Promise.resolve(0),
+      remove: () => Promise.resolve(),
     },
     ledger: postgresLedger,
     tokensPerByte: () => Promise.resolve(null),

@@ -128,6 +128,7 @@ export class Bench {
           return Promise.resolve(text === undefined ? null : Buffer.from(text))
         },
         removeOlderThan: () => Promise.resolve(0),
+        remove: () => Promise.resolve(),
       },
       ledger: postgresLedger,
       tokensPerByte: (provider, model) => new LearnedRatios(this.db, systemClock).tokensPerByte(provider, model),

@@ -2,6 +2,7 @@ import type { Outbox } from '../bus/outbox.ts'
 import type { Codex } from '../codex/snapshot.ts'
 import type { Database } from '../database/database.ts'
 import { concatenated, gathered, mergeable } from '../database/gathered.ts'
+import type { Sweeps } from '../database/sweep-log.ts'
 import { statements } from '../database/statements.ts'
 import type { Redactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
@@ -48,6 +49,7 @@ export interface ActionExecutorDeps {
   /** nothing is sent, whatever the Codex says */
   readonly dryRun?: boolean
   readonly tracer?: Tracer
+  readonly sweeps?: Sweeps
   /** lanes worked on at once; default 8 */
   readonly maxInFlight?: number
   /** in [0, 1), for jitter; default Math.random */

@@ -38,17 +38,19 @@ export class ActionSweeper implements Service {
     while (!signal.aborted) {
       this.#nextAt = this.#deps.clock.now().getTime() + pollMs
       try {
-        await this.sweep(signal)
+        const swept = await this.sweep(signal)
+        await this.#deps.sweeps?.done('actions', pollMs, swept)
       } catch (error) {
         this.#deps.log.warn({ error: reasonOf(error) }, 'action sweep failed')
+        await this.#deps.sweeps?.failed('actions', pollMs, error)
       }
       await this.#sleep(signal)
     }
     await Promise.all(this.#running.values())
   }
 
-  /** One look. Starts lanes that are due and does not wait for them. */
-  async sweep(signal: AbortSignal): Promise<void> {
+  /** One look. Starts lanes that are due and does not wait for them. @returns what it found */
+  async sweep(signal: AbortSignal): Promise<Swept> {
     const now = this.#deps.clock.now()
     const { rows } = await this.#deps.db.query<Due>(sql.survey, [now, lostAfterMs])
     const expired = rows.filter(({ kind }) => kind === 'expired')
@@ -58,13 +60,17 @@ export class ActionSweeper implements Service {
         now,
       )
     this.#more = false
+    let started = 0
     for (const { id, kind, at } of rows) {
       if (kind !== 'due') continue
       if (at > now) this.wakeAt(at)
       else if (this.#running.has(id)) continue
-      else if (this.#running.size < (this.#deps.maxInFlight ?? 8)) this.#start(id, signal)
-      else this.#more = true
+      else if (this.#running.size < (this.#deps.maxInFlight ?? 8)) {
+        this.#start(id, signal)
+        started += 1
+      } else this.#more = true
     }
+    return { started, expired: expired.length }
   }
 
   /** Resolves when what the last looks have started is over. */
@@ -109,6 +115,11 @@ export class ActionSweeper implements Service {
         await recordAction(tx, outbox, action, { at: now, stage: 'action', outcome: 'EXPIRED', reason, audit })
     })
   }
+}
+
+interface Swept extends Readonly<Record<string, number>> {
+  readonly started: number
+  readonly expired: number
 }
 
 interface Due {

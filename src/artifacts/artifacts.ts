@@ -3,6 +3,8 @@ export interface Artifacts {
   write(path: string, content: string | Uint8Array): Promise<void>
   /** null: there is none */
   read(path: string): Promise<Uint8Array | null>
+  /** Nothing happens when there is none. */
+  remove(path: string): Promise<void>
   /** @returns files removed */
   removeOlderThan(prefix: string, date: Date): Promise<number>
 }

@@ -38,6 +38,10 @@ export class FileArtifacts implements Artifacts {
     }
   }
 
+  async remove(path: string): Promise<void> {
+    await rm(this.#locate(path), { force: true })
+  }
+
   /** By the time of the last write; drafts that a killed process left behind and empty folders go too, but are not counted. */
   async removeOlderThan(prefix: string, date: Date): Promise<number> {
     return this.#sweep(this.#locate(prefix), date)

@@ -49,6 +49,12 @@ const ms = z
   .regex(/^\d{1,7}$/, 'it takes milliseconds')
   .transform(Number)
   .pipe(z.int().min(0).max(3_600_000))
+/** Shorter than two weeks would take away what a grant may set going again, or a replay repeat. */
+const days = z
+  .string()
+  .regex(/^(off|\d{1,5})$/, 'it takes a number of days, or off')
+  .transform((value) => (value === 'off' ? null : Number(value)))
+  .refine((value) => value === null || value >= 14, 'it takes at least 14 days, or off')
 const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1')
 
 /** One row per setting (public names). Every secret is also read from the file that `NAME_FILE` names. */
@@ -187,6 +193,30 @@ export const settingRows = {
     { secret: true },
   ),
   otelServiceName: row('OTEL_SERVICE_NAME', 'service.name of the traces', text, { default: 'guild' }),
+  retentionEventsDays: row(
+    'GUILD_RETENTION_EVENTS_DAYS',
+    'events with their receipts, decisions, runs, actions and approvals are kept so long, by whole weeks; off: for ever',
+    days,
+    { default: '90' },
+  ),
+  retentionStepsDays: row(
+    'GUILD_RETENTION_STEPS_DAYS',
+    'journals of runs are kept so long, by whole weeks, and never longer than their events; off: as long as those',
+    days,
+    { default: '90' },
+  ),
+  retentionAuditDays: row(
+    'GUILD_RETENTION_AUDIT_DAYS',
+    'the audit trail is kept so long, by whole months; its dropped part stays provable; off: for ever',
+    days,
+    { default: '400' },
+  ),
+  retentionTranscriptsDays: row(
+    'GUILD_RETENTION_TRANSCRIPTS_DAYS',
+    'no transcript is kept longer, whatever retention.transcript of its agent says; off: as that says',
+    days,
+    { default: '30' },
+  ),
   color: row('NO_COLOR', 'any value switches colours off', z.string().optional()),
   ci: row('CI', 'set by build servers: no progress bars', flag.optional()),
 } as const

@@ -2,7 +2,9 @@
 -- Runs whose message may be lost: due for 15 s and owned by nobody, or 2 s after the lease of a dead worker. Not more often than every 30 s; for those that only stand in a long
 -- queue the pause doubles up to 16 min, so that a backlog is not made longer by its own reminders. And runs that were held back (their
 -- message is done with), as soon as what they waited for is over: as many of a key as have room, first in line first.
--- $1 now · $2 rows at most
+-- A queued run whose message cannot be older than the oldest that waits on the bus ($3, null: none waits) most likely has its own there: a
+-- long queue is not doubled.
+-- $1 now · $2 rows at most · $3 when the oldest waiting message was published
 WITH held AS (
   SELECT i.id, i.slots_max - busy.runs AS room,
     -- Of an agent that may show whether it is well again one run is woken, not all that wait for it.
@@ -33,6 +35,8 @@ FROM (
       greatest(queued_at, not_before) < $1::timestamptz - interval '15 seconds'
       -- A lease that lapsed says that its worker died: its message may be lost as well, and the run has waited long enough.
       AND (lease_until IS NULL OR lease_until < $1::timestamptz - interval '2 seconds')
+      AND (state <> 'QUEUED' OR $3::timestamptz IS NULL OR greatest(queued_at, republished_at) < $3::timestamptz - interval '1 second'
+        OR greatest(queued_at, republished_at) < $1::timestamptz - interval '16 minutes')
       AND (republished_at IS NULL
         -- By a sweeper whose clock was ahead.
         OR republished_at > $1::timestamptz

@@ -77,6 +77,24 @@ it.each([
   expect(await sweepAfter(second)).toBe(expected)
 })
 
+it('leaves alone what only waits in a long queue, and sends what is older than all that waits there', async () => {
+  const waiting = (oldestReadyMs: number) => ({
+    lag: () =>
+      Promise.resolve([
+        { topic: 'guild.events.agent.*', group: 'executor', ready: 9, inFlight: 0, delayed: 0, oldestReadyMs },
+      ]),
+  })
+  now = new Date(start.getTime() + 60_000)
+  const sweep = (oldestReadyMs: number) =>
+    sweepInvocations({ database: db, outbox, clock, bus: waiting(oldestReadyMs) })
+  expect(await sweep(70_000)).toBe(0)
+  expect(await sweep(60_000)).toBe(0)
+  expect(await sweep(30_000)).toBe(1)
+  // However long the queue: not longer than the longest pause.
+  now = new Date(start.getTime() + 20 * 60_000)
+  expect(await sweep(3_600_000)).toBe(1)
+})
+
 it('runs until told to stop, also through failures', async () => {
   const broken = await openTestDatabase()
   await broken.close()

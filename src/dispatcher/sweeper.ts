@@ -1,6 +1,7 @@
-import type { BusMessage } from '../bus/bus.ts'
+import type { Bus, BusMessage } from '../bus/bus.ts'
 import type { Outbox } from '../bus/outbox.ts'
 import type { Database } from '../database/database.ts'
+import type { Sweeps } from '../database/sweep-log.ts'
 import { statements } from '../database/statements.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { reasonOf } from '../kernel/errors.ts'
@@ -14,10 +15,13 @@ const sql = statements(import.meta.url, './sweeper.sql', ['republish'])
 export interface DispatcherSweeperDeps {
   readonly database: Database
   readonly outbox: Pick<Outbox, 'add'>
+  /** to tell what is lost from what only waits in a long queue */
+  readonly bus?: Pick<Bus, 'lag'>
   readonly clock: Clock
   readonly log: Log
   /** default 5 000 */
   readonly everyMs?: number
+  readonly sweeps?: Sweeps
 }
 
 /** Rows of one transaction, at most. */
@@ -31,26 +35,35 @@ export function dispatcherSweeper(deps: DispatcherSweeperDeps): Service {
   return {
     name: 'dispatcher-sweeper',
     async run(signal) {
+      const { clock, everyMs = 5_000 } = deps
       while (!signal.aborted) {
         let sent = 0
+        const startMs = clock.now().getTime()
         try {
           sent = await sweepInvocations(deps)
           if (sent > 0) deps.log.warn({ invocations: sent }, 'messages of waiting runs sent again')
+          await deps.sweeps?.done('runs', everyMs, { republished: sent })
         } catch (error) {
           deps.log.warn({ reason: reasonOf(error) }, 'waiting runs not swept, trying again')
+          await deps.sweeps?.failed('runs', everyMs, error)
         }
-        await deps.clock.sleep(sent === batchMax ? 0 : (deps.everyMs ?? 5_000), signal)
+        // A look at a backlog of a million takes its time: it must not be all that the database does.
+        const tookMs = clock.now().getTime() - startMs
+        await clock.sleep(sent === batchMax ? 0 : Math.max(everyMs, tookMs * 20), signal)
       }
     },
   }
 }
 
 /** @returns how many were sent again, at most 500 */
-export function sweepInvocations({ database, outbox, clock }: DispatcherSweeperDeps): Promise<number> {
+export async function sweepInvocations(deps: Omit<DispatcherSweeperDeps, 'log'>): Promise<number> {
+  const { database, outbox, clock, bus } = deps
+  const waitingSince = bus ? await oldestWaiting(bus, clock) : null
   return database.transaction(async (tx) => {
     const { rows } = await tx.query<{ id: string; agent_id: string; priority: Priority }>(sql.republish, [
       clock.now(),
       batchMax,
+      waitingSince,
     ])
     const perAgent = Map.groupBy(rows, (row) => row.agent_id)
     for (const [agentId, runs] of perAgent) {
@@ -59,4 +72,11 @@ export function sweepInvocations({ database, outbox, clock }: DispatcherSweeperD
     }
     return rows.length
   })
+}
+
+/** When the oldest message was published that waits for an executor; null: none waits. */
+async function oldestWaiting(bus: Pick<Bus, 'lag'>, clock: Pick<Clock, 'now'>): Promise<Date | null> {
+  const waiting = (await bus.lag()).filter(({ topic, ready }) => topic.startsWith(agentTopic('')) && ready > 0)
+  if (waiting.length === 0) return null
+  return new Date(clock.now().getTime() - Math.max(...waiting.map(({ oldestReadyMs }) => oldestReadyMs)))
 }

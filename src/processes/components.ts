@@ -18,6 +18,8 @@ import type { Codex } from '../codex/snapshot.ts'
 import type { Settings } from '../config/settings.ts'
 import type { Database } from '../database/database.ts'
 import { GatheredDatabase } from '../database/gathered-database.ts'
+import { DatabaseClock } from '../database/database-clock.ts'
+import { SweepLog } from '../database/sweep-log.ts'
 import { dispatcher } from '../dispatcher/dispatcher.ts'
 import { dispatcherSweeper } from '../dispatcher/sweeper.ts'
 import { executor } from '../executor/executor.ts'
@@ -42,7 +44,7 @@ import { scheduler } from '../scheduler/scheduler.ts'
 import { mcpTools } from '../tools/mcp/mcp-tools.ts'
 import { botLogins } from './connectors.ts'
 import { headroom } from './headroom.ts'
-import { housekeeping } from './housekeeping.ts'
+import { houseclean, housekeeping } from './housekeeping.ts'
 import type { Logger } from './logger.ts'
 import { processRedactor } from './own-secrets.ts'
 import type { Role } from './roles.ts'
@@ -76,6 +78,8 @@ export interface Components {
   readonly undo: Undo
   readonly preview: Preview
   readonly artifacts: Artifacts
+  /** What housekeeping does every hour, once. @returns what was made and removed, by kind */
+  cleanUp(signal: AbortSignal): Promise<Readonly<Record<string, number>>>
   /** What a run of the agent may use, by its manifest of today; null: the Codex has no such agent. */
   runLimits(agentId: string): RunLimits | null
   /** one line for people: which aliases of the Codex have a model behind them */
@@ -96,7 +100,11 @@ export function components(deps: ComponentsDeps): Components {
   const echoes = new Echoes({ outbox, clock, tracer, botLogins: (name) => botLogins(settings, codex.current(), name) })
   const artifacts = artifactsOf(settings)
   const models = modelDirectory({ settings, variable, replay: settings.replayFrom !== undefined })
+  const sweeps = new SweepLog(database, clock)
+  // Leases and due times that several hosts compare are the database's.
+  const shared = new DatabaseClock(database)
   const actions = actionExecutor({
+    sweeps,
     db: new GatheredDatabase(database),
     outbox,
     codex,
@@ -104,7 +112,7 @@ export function components(deps: ComponentsDeps): Components {
     live: settings.live,
     redactor,
     owner,
-    clock,
+    clock: shared,
     log,
     tracer,
   })
@@ -133,6 +141,7 @@ export function components(deps: ComponentsDeps): Components {
   })
   const approvals = new Approvals({ desk, outbox, codex, clock, live: settings.live, redactor })
   const typeOf = (type: string) => desk.typeOf(type)?.type ?? null
+  const house = { bus, artifacts, database, codex, keep: settings, clock, sweeps, log }
   const drive = (consumer: Consumer): Service => driveConsumer(bus, consumer, log)
   return {
     desk,
@@ -141,16 +150,18 @@ export function components(deps: ComponentsDeps): Components {
     preview: new Preview({ db: database, desk, codex, targetOf, clock, log, live: settings.live }),
     artifacts,
     services: {
-      dispatcher: [drive(dispatching(deps, echoes)), dispatcherSweeper({ database, outbox, clock, log })],
+      dispatcher: [
+        drive(dispatching(deps, echoes)),
+        dispatcherSweeper({ database, bus, outbox, clock: shared, log, sweeps }),
+        shared,
+      ],
       scheduler: [scheduler({ database, outbox, codex, clock, log })],
       registry: [registryRefresher({ database, clock, log })],
-      executor: [drive(run), reservationSweeper({ database, clock, log })],
-      actions: [drive(actions.consumer), actions.sweeper],
-      audit: [
-        drive(auditWriter({ db: database, log, tracer })),
-        housekeeping({ bus, artifacts, database, clock, log }),
-      ],
+      executor: [drive(run), reservationSweeper({ database, clock: shared, log, sweeps }), shared],
+      actions: [drive(actions.consumer), actions.sweeper, shared],
+      audit: [drive(auditWriter({ db: database, log, tracer })), housekeeping(house)],
     },
+    cleanUp: (signal) => houseclean(house, signal),
     runLimits: (agentId) => runLimitsOf(codex, agentId),
     modelsConfigured: () => describeModels(models, codex),
   }

@@ -5,7 +5,6 @@ import { refreshAgents } from '../registry/registry.ts'
 import { scheduleOnce } from '../scheduler/scheduler.ts'
 import { Guild } from './guild.ts'
 import { instanceName, roleNames } from './instance.ts'
-import { cleanUp } from './housekeeping.ts'
 import { type Logger, logger } from './logger.ts'
 import { processRedactor } from './own-secrets.ts'
 import type { PeriodicRole } from './roles.ts'
@@ -48,10 +47,9 @@ const jobs: Readonly<Record<PeriodicRole, (guild: Guild, log: Logger, signal: Ab
     await database.transaction((tx) => refreshAgents(tx, clock.now()))
     return { agents: codex.current().agents.size }
   },
-  audit: async (guild, log, signal) => {
+  audit: async (guild, _log, signal) => {
     await writeAudit(guild, signal)
-    const { bus, database, parts } = guild
-    return cleanUp({ bus, artifacts: parts.artifacts, database, clock, log }, signal)
+    return guild.parts.cleanUp(signal)
   },
 }
 

@@ -86,7 +86,7 @@ it('leaves alone what only waits in a long queue, and sends what is older than a
   })
   now = new Date(start.getTime() + 60_000)
   const sweep = (oldestReadyMs: number) =>
-    sweepInvocations({ database: db, outbox, clock, bus: waiting(oldestReadyMs) })
+    sweepInvocations({ database: db, outbox, clock, bus: waiting(oldestReadyMs), log: silentLog })
   expect(await sweep(70_000)).toBe(0)
   expect(await sweep(60_000)).toBe(0)
   expect(await sweep(30_000)).toBe(1)

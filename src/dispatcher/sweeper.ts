@@ -56,7 +56,7 @@ export function dispatcherSweeper(deps: DispatcherSweeperDeps): Service {
 }
 
 /** @returns how many were sent again, at most 500 */
-export async function sweepInvocations(deps: Omit<DispatcherSweeperDeps, 'log'>): Promise<number> {
+export async function sweepInvocations(deps: DispatcherSweeperDeps): Promise<number> {
   const { database, outbox, clock, bus } = deps
   const waitingSince = bus ? await oldestWaiting(bus, clock) : null
   return database.transaction(async (tx) => {

@@ -38,6 +38,7 @@ import { routedLlm } from '../llm/router.ts'
 import { rulesLlm } from '../llm/rules/rules-llm.ts'
 import { vercelLlm } from '../llm/vercel/vercel-llm.ts'
 import { builtinGithub, githubAccess } from '../tools/github/builtin-github.ts'
+import type { Redactor } from '../guards/privacy/redact.ts'
 import type { Tracer } from '../traces/tracer.ts'
 import { registryRefresher } from '../registry/registry-refresher.ts'
 import { scheduler } from '../scheduler/scheduler.ts'
@@ -116,29 +117,7 @@ export function components(deps: ComponentsDeps): Components {
     log,
     tracer,
   })
-  const ratios = new LearnedRatios(database, clock)
-  const run = executor({
-    database: new GatheredDatabase(database),
-    outbox,
-    codex,
-    models,
-    llm: llms(deps, models),
-    health: new ProviderHealth({ database, clock }),
-    tools: mcpTools({ builtin: { github: builtinGithub({ settings, variable }) }, variable, log }),
-    artifacts,
-    ledger: postgresLedger,
-    tokensPerByte: (provider, model) => ratios.tokensPerByte(provider, model),
-    // The serving Codex, not the pinned one: a limit tightened today holds for the runs of yesterday's commit.
-    limitsFor: (_pinned, agent, chapter, of) =>
-      budgetLimits(codex.current(), agent, chapter, settings.organisation, of),
-    intake: desk,
-    redactor,
-    clock,
-    log,
-    tracer,
-    owner,
-    random: Math.random,
-  })
+  const run = executing(deps, { variable, artifacts, models, desk, redactor })
   const approvals = new Approvals({ desk, outbox, codex, clock, live: settings.live, redactor })
   const typeOf = (type: string) => desk.typeOf(type)?.type ?? null
   const house = { bus, artifacts, database, codex, keep: settings, clock, sweeps, log }
@@ -165,6 +144,42 @@ export function components(deps: ComponentsDeps): Components {
     runLimits: (agentId) => runLimitsOf(codex, agentId),
     modelsConfigured: () => describeModels(models, codex),
   }
+}
+
+interface ExecutorParts {
+  readonly variable: (name: string) => string | undefined
+  readonly artifacts: Artifacts
+  readonly models: ModelDirectory
+  readonly desk: Desk
+  readonly redactor: Redactor
+}
+
+function executing(deps: ComponentsDeps, { variable, artifacts, models, desk, redactor }: ExecutorParts): Consumer {
+  const { settings, database, outbox, codex, owner, log, tracer } = deps
+  const clock = systemClock
+  const ratios = new LearnedRatios(database, clock)
+  return executor({
+    database: new GatheredDatabase(database),
+    outbox,
+    codex,
+    models,
+    llm: llms(deps, models),
+    health: new ProviderHealth({ database, clock }),
+    tools: mcpTools({ builtin: { github: builtinGithub({ settings, variable }) }, variable, log }),
+    artifacts,
+    ledger: postgresLedger,
+    tokensPerByte: (provider, model) => ratios.tokensPerByte(provider, model),
+    // The serving Codex, not the pinned one: a limit tightened today holds for the runs of yesterday's commit.
+    limitsFor: (_pinned, agent, chapter, of) =>
+      budgetLimits(codex.current(), agent, chapter, settings.organisation, of),
+    intake: desk,
+    redactor,
+    clock,
+    log,
+    tracer,
+    owner,
+    random: Math.random,
+  })
 }
 
 function dispatching({ settings, ...deps }: ComponentsDeps, echoes: Echoes): Consumer {

@@ -103,7 +103,7 @@ export function components(deps: ComponentsDeps): Components {
   const models = modelDirectory({ settings, variable, replay: settings.replayFrom !== undefined })
   const sweeps = new SweepLog(database, clock)
   // Leases and due times that several hosts compare are the database's.
-  const shared = new DatabaseClock(database)
+  const shared = new DatabaseClock(database, clock)
   const actions = actionExecutor({
     sweeps,
     db: new GatheredDatabase(database),
@@ -155,8 +155,7 @@ interface ExecutorParts {
 }
 
 function executing(deps: ComponentsDeps, { variable, artifacts, models, desk, redactor }: ExecutorParts): Consumer {
-  const { settings, database, outbox, codex, owner, log, tracer } = deps
-  const clock = systemClock
+  const { settings, database, outbox, codex, owner, clock, log, tracer } = deps
   const ratios = new LearnedRatios(database, clock)
   return executor({
     database: new GatheredDatabase(database),

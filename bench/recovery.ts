@@ -54,13 +54,13 @@ async function crash(lab: Lab, kind: StoreKind): Promise<Sample<(typeof metrics)
   })
   const { guild } = up
   const stop = new AbortController()
-  const urls = () => (guild.url === null ? [] : [guild.url])
+  const urls = () => (guild.url === null ? [] : [`${guild.url}/webhooks/github`])
   const deliveries = new Deliveries({ deliveries: 400, senders: 20, urls, signal: stop.signal })
   deliveries.pace(1_000)
   const sending = deliveries.run()
   try {
     const underWay = () => target.reached >= 5 && deliveries.accepted.size - target.reached >= 50
-    await must(underWay, 60_000, '50 runs under way')
+    await must(underWay, 60_000, '50 runs under way and five done')
     const killedAt = performance.now()
     await guild.kill()
     const interrupted = [...deliveries.accepted.keys()].filter((issue) => target.firstEffect(issue) === undefined)

@@ -21,7 +21,6 @@ removed. The **SKIP LOCKED loop** is one table and one index, rows deleted and h
 stream a lane, acknowledged and deleted after the handler. Neither counts attempts, delays, dead-letters, keeps an order per key or a log.`,
 
   async run(lab) {
-    const count = lab.quick ? 4_000 : 20_000
     const onRedis = (await lab.redis('everysec')) !== null
     const groups: readonly { readonly store: string; readonly floor: string; readonly hops: readonly Hop[] }[] = [
       {
@@ -43,7 +42,7 @@ stream a lane, acknowledged and deleted after the handler. Neither counts attemp
     const floors: Floor[] = []
     for (const { store, hops, floor } of groups) {
       const byLoad: { readonly load: Load; readonly results: Results<'perSecond'> }[] = []
-      for (const load of loads) byLoad.push({ load, results: await measured(lab, hops, load, count) })
+      for (const load of loads) byLoad.push({ load, results: await measured(lab, hops, load) })
       tables.push({
         title: `Messages a second on ${store}`,
         columns: ['', ...loads.map(({ name }) => name)],
@@ -56,9 +55,12 @@ stream a lane, acknowledged and deleted after the handler. Neither counts attemp
   },
 }
 
-async function measured(lab: Lab, hops: readonly Hop[], load: Load, count: number): Promise<Results<'perSecond'>> {
+async function measured(lab: Lab, hops: readonly Hop[], load: Load): Promise<Results<'perSecond'>> {
   lab.say(` ${load.name}`)
-  const contenders = hops.map((hop) => ({ name: hop.name, run: () => through(hop, lab, load, count) }))
+  const contenders = hops.map((hop) => ({
+    name: hop.name,
+    run: () => through(hop, lab, load, lab.quick ? load.quickly : load.messages),
+  }))
   return rounds(contenders, lab)
 }
 

@@ -31,7 +31,7 @@ published one by one, from the call of publish until a consumer of the agent's t
 
   async run(lab) {
     const snapshot = middleSizedCodex()
-    const count = lab.quick ? 3_000 : 12_000
+    const count = lab.quick ? 3_000 : 10_000
     const contenders = stores.map(({ kind, name }) => ({
       name,
       run: async (): Promise<Sample<'perSecond' | 'p50' | 'p99'>> => ({

@@ -7,6 +7,7 @@ import type { LoadFigures, LoadOrder } from './load-generator.ts'
 import { type Results, rounds } from './rounds.ts'
 
 type Metric = 'perSecond' | 'p50' | 'p99'
+const whos = ['guild', 'floor'] as const
 
 const secret = 'a-secret-of-the-benchmark'
 const connections = [1, 10, 50] as const
@@ -34,18 +35,18 @@ shares the cores with what it measures.`,
     const tables: Table[] = []
     const floors: Floor[] = []
     for (const { kind, name, leastPerSecond } of stores) {
+      await using rig = await openRig(lab, kind)
       const rows: (string | number)[][] = []
-      for (const body of bodies) {
+      for (const { size, ...delivery } of bodies) {
         for (const parallel of connections) {
-          lab.say(` ${name}, ${body.size}, c = ${parallel}`)
-          const order = { connections: parallel, secret, event: body.event, body: body.body }
+          const what = `${name}, ${size}, c = ${parallel}`
+          lab.say(` ${what}`)
           const results = await rounds(
-            (['guild', 'floor'] as const).map((who) => ({ name: who, run: () => sample(lab, kind, who, order) })),
+            whos.map((who) => ({ name: who, run: () => rig.sample(who, { ...delivery, connections: parallel }) })),
             lab,
           )
           const ratio = results.ratio('guild', 'floor', 'perSecond')
-          rows.push([body.size, parallel, ...cells(results, 'guild'), ...cells(results, 'floor'), ratio])
-          const what = `${name}, ${body.size}, c = ${parallel}`
+          rows.push([size, parallel, ...cells(results, 'guild'), ...cells(results, 'floor'), ratio])
           floors.push({ what: `${what}, of the floor`, figure: ratio, unit: '×', min: 0.7 })
           if (parallel !== 10) continue
           const figure = results.median('guild', 'perSecond')
@@ -65,27 +66,30 @@ function cells(results: Results<Metric>, who: string): readonly number[] {
   return (['perSecond', 'p50', 'p99'] as const).map((metric) => results.median(who, metric))
 }
 
-async function sample(
-  lab: Lab,
-  kind: StoreKind,
-  who: IngestServer['who'],
-  order: Omit<LoadOrder, 'port' | 'warmUpMs' | 'ms'>,
-): Promise<Readonly<Record<Metric, number>>> {
-  const store = await lab.store(kind)
-  // The server opens it: an embedded one belongs to one process at a time.
-  await store.database.close()
-  const server = start('./ingest-server.ts', [JSON.stringify({ who, at: store.at, secret } satisfies IngestServer)])
-  const generator = start('./load-generator.ts', [])
-  try {
+/** Both servers, each on a store of its own, and who sends; one of the servers works at a time. */
+async function openRig(lab: Lab, kind: StoreKind) {
+  const stack = new AsyncDisposableStack()
+  const ports = new Map<IngestServer['who'], number>()
+  for (const who of whos) {
+    const store = stack.use(await lab.store(kind))
+    // The server opens it: an embedded one belongs to one process at a time.
+    await store.database.close()
+    const server = start('./ingest-server.ts', [JSON.stringify({ who, at: store.at, secret } satisfies IngestServer)])
+    stack.defer(() => stopped(server))
     const [port] = (await once(server, 'message')) as [number]
-    const times = lab.quick ? { warmUpMs: 300, ms: 700 } : { warmUpMs: 500, ms: 1_500 }
-    generator.send({ ...order, ...times, port } satisfies LoadOrder)
-    const [{ refused, ...figures }] = (await once(generator, 'message')) as [LoadFigures]
-    if (refused > 0) throw new Error(`${who} on ${kind} refused ${refused} deliveries`)
-    return figures
-  } finally {
-    await Promise.all([stopped(server), stopped(generator)])
-    await store[Symbol.asyncDispose]()
+    ports.set(who, port)
+  }
+  const generator = start('./load-generator.ts', [])
+  stack.defer(() => stopped(generator))
+  const times = lab.quick ? { warmUpMs: 300, ms: 700 } : { warmUpMs: 500, ms: 1_500 }
+  return {
+    async sample(who: IngestServer['who'], order: Pick<LoadOrder, 'connections' | 'event' | 'body'>) {
+      generator.send({ ...order, ...times, secret, port: ports.get(who) ?? 0 } satisfies LoadOrder)
+      const [{ refused, ...figures }] = (await once(generator, 'message')) as [LoadFigures]
+      if (refused > 0) throw new Error(`${who} on ${kind} refused ${refused} deliveries`)
+      return figures
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
 }
 

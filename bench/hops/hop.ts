@@ -8,11 +8,15 @@ export interface Load {
   readonly batch: number
   /** calls under way at a time */
   readonly concurrency: number
+  /** in one repetition */
+  readonly messages: number
+  /** with --quick */
+  readonly quickly: number
 }
 
 export const loads: readonly Load[] = [
-  { name: 'singly', batch: 1, concurrency: 64 },
-  { name: 'in batches', batch: 200, concurrency: 4 },
+  { name: 'singly', batch: 1, concurrency: 64, messages: 8_000, quickly: 2_000 },
+  { name: 'in batches', batch: 200, concurrency: 4, messages: 20_000, quickly: 4_000 },
 ]
 
 export interface Message {

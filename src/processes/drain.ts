@@ -55,9 +55,12 @@ export async function drain(
   parts.leave()
   log.info({ drainMs, graceMs }, 'told to stop, draining')
   await clock.sleep(Math.min(graceMs, drainMs))
-  if (!probesLast) await step('the HTTP server', parts.closeHttp())
+  const door = probesLast ? null : step('the HTTP server', parts.closeHttp())
+  // A sender that never finishes must not leave the services without time.
+  if (door) await Promise.race([door, clock.sleep((drainMs - graceMs) / 2, over.signal)])
   parts.stop()
   await step('services', parts.running)
+  await door
   if (probesLast) await step('the HTTP server', parts.closeHttp())
   if (open.size === 0) await step('the connections to the stores', parts.close())
   over.abort()

@@ -2,6 +2,7 @@ import { verifyLedger } from '../ledger/verify-ledger.ts'
 import { reconcile } from '../dispatcher/reconcile.ts'
 import { unpinnedTools } from '../codex/tool-use.ts'
 import { reasonOf } from '../kernel/errors.ts'
+import { checkPartitions, checkSweepers } from './sweeps.ts'
 import { statusSql, type StatusDeps, troubledProviders } from './status.ts'
 
 export interface DoctorCheck {
@@ -120,6 +121,8 @@ const checks: Readonly<Record<string, Check>> = {
     }
   },
   bus: ({ examineBus }) => examineBus(),
+  sweepers: ({ database }) => checkSweepers(database),
+  partitions: ({ database }) => checkPartitions(database),
   async 'dead letters'({ bus }) {
     const count = await bus.count('guild.dead')
     return count === 0 ? ok('none') : { verdict: 'warning', finding: `${count} kept`, fix: 'See `guild dead`.' }

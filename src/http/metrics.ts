@@ -3,6 +3,7 @@ import type { Database } from '../database/database.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { SpanCounts } from '../traces/otlp-tracer.ts'
 import { statements } from '../database/statements.ts'
+import { sweepMetrics } from './sweeps.ts'
 
 const sql = statements(import.meta.url, './metrics.sql', [
   'runsByState',
@@ -72,6 +73,7 @@ export function metrics({
     },
   })
   registry.registerMetric(ready)
+  sweepMetrics(registry, database)
   if (spans) registry.registerMetric(spanCounter(spans))
   if (about) registry.registerMetric(info(about))
   return {

@@ -3,6 +3,8 @@ import type { Database } from '../database/database.ts'
 import { migrate, requireSchema } from '../database/migrate.ts'
 import { openHomeDatabase } from '../database/pglite/home-database.ts'
 import { PostgresDatabase } from '../database/postgres/postgres-database.ts'
+import { isGuildError } from '../kernel/errors.ts'
+import { makeParts } from '../retention/parts.ts'
 
 export interface OpenedDatabase extends AsyncDisposable {
   readonly db: Database
@@ -30,11 +32,23 @@ export async function openDatabase(
           publish: () => Promise.resolve(),
         }
   try {
-    const migrated = (options.migrate ?? db.kind === 'pglite') ? await migrate(db) : []
+    const own = options.migrate ?? db.kind === 'pglite'
+    const migrated = own ? await migrate(db) : []
     await requireSchema(db)
+    if (own) await partsAtLast(db)
     return { db, migrated, publish, [Symbol.asyncDispose]: () => db.close() }
   } catch (error) {
     await db.close()
     throw error
+  }
+}
+
+/** Parts of what comes; a database that stood still for months has none. Somebody who reads a table for long may hold one up. */
+async function partsAtLast(db: Database): Promise<void> {
+  try {
+    await makeParts(db)
+  } catch (error) {
+    // No insert needs them: the rest takes the rows, and housekeeping makes the parts within the hour.
+    if (!isGuildError(error, 'GUILD_DATABASE_REFUSED')) throw error
   }
 }

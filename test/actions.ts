@@ -7,7 +7,8 @@ import type { Target } from '../src/actions/target.ts'
 import { githubActionTypes, GithubTarget } from '../src/actions/targets/github.ts'
 import { type ActionDetail, getAction } from '../src/actions/views.ts'
 import type { Outbox } from '../src/bus/outbox.ts'
-import { agent as agentSchema, type ActionGrant, connector, policy } from '../src/codex/kinds.ts'
+import { connector } from '../src/codex/kind-connector.ts'
+import { agent as agentSchema, type ActionGrant, policy } from '../src/codex/kinds.ts'
 import { type CodexSnapshot, type CompiledAgent, type CompiledDenial, noPrivacy } from '../src/codex/snapshot.ts'
 import type { Database, Statement } from '../src/database/database.ts'
 import { standardRedactor } from '../src/guards/privacy/redact.ts'
@@ -16,6 +17,7 @@ import type { GuildEvent } from '../src/kernel/event.ts'
 import { hashId } from '../src/kernel/ids.ts'
 import { silentLog } from '../src/kernel/log.ts'
 import { Secret } from '../src/kernel/secret.ts'
+import { testCache } from './cache.ts'
 import { anEvent } from './dispatch.ts'
 
 /** A clock that moves only when told, and at once when somebody sleeps. */
@@ -205,6 +207,7 @@ export class ActionBench {
       targetOf: () => target,
       live: [],
       owner: 'test',
+      cache: testCache(this.db, this.clock),
       clock: this.clock,
       log: silentLog,
       random: () => 0.5,

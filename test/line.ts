@@ -12,6 +12,7 @@ import { silentLog } from '../src/kernel/log.ts'
 import { Secret } from '../src/kernel/secret.ts'
 import { type Sandbox, sandboxLogin, sandboxToken } from '../src/sandbox/sandbox.ts'
 import { githubTarget, HandClock, tableOutbox } from './actions.ts'
+import { testCache } from './cache.ts'
 import { Bench, type BenchSetup } from './executor-bench.ts'
 
 /** The clock of the machine, which a test may set forward; nobody sleeps. */
@@ -78,6 +79,7 @@ export class Line {
       targetOf: () => target,
       live: ['github'],
       owner: 'test',
+      cache: testCache(this.bench.db, this.clock),
       clock: this.clock,
       log: silentLog,
       random: () => 0.5,

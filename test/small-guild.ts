@@ -16,6 +16,7 @@ import { verifyLedger } from '../src/ledger/verify-ledger.ts'
 import type { Llm } from '../src/llm/llm.ts'
 import { vercelLlm } from '../src/llm/vercel/vercel-llm.ts'
 import { githubTarget } from './actions.ts'
+import { testCache } from './cache.ts'
 import { Bench, type BenchSetup, statement } from './executor-bench.ts'
 
 export interface Surroundings {
@@ -194,6 +195,7 @@ export async function drive({ db, ...at }: Surroundings, bench: Bench, mortal: M
     targetOf: () => mortal.target(target),
     live,
     owner: `process-${process.pid}`,
+    cache: testCache(db),
     clock,
     log,
     random: () => 0.5,

@@ -8,6 +8,7 @@ import { systemClock } from '../src/kernel/clock.ts'
 import { silentLog } from '../src/kernel/log.ts'
 import { verifyLedger } from '../src/ledger/verify-ledger.ts'
 import { aCodex, tableOutbox } from './actions.ts'
+import { testCache } from './cache.ts'
 import { openTestDatabase } from './database.ts'
 import { Bench, type BenchSetup, statement } from './executor-bench.ts'
 import { openTestPostgres } from './postgres.ts'
@@ -108,6 +109,7 @@ function suite(name: string, open: () => Promise<Database>): void {
       const agents = new Map(rows.map(({ agent_id }) => [agent_id, { ...agent, id: agent_id }] as const))
       const lanes = new ActionLanes({
         db: gather,
+        cache: testCache(db),
         outbox: tableOutbox,
         codex: { current: () => ({ ...codex, agents: agents as typeof codex.agents }) },
         targetOf: () => ({

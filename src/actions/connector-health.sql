@@ -1,10 +1,3 @@
--- name: takeSlot
--- The next free moment of the connector, over all processes; no row when that is too far away to wait for.
-INSERT INTO guild_core.breakers AS b (name, state, next_at) VALUES ($1, 'CLOSED', $2::timestamptz + $3::float8 * interval '1 ms')
-ON CONFLICT (name) DO UPDATE SET next_at = greatest(coalesce(b.next_at, $2), $2) + $3::float8 * interval '1 ms'
-  WHERE coalesce(b.next_at, $2) <= $4
-RETURNING b.next_at - $3::float8 * interval '1 ms' AS slot;
-
 -- name: pause
 INSERT INTO guild_core.breakers AS b (name, state, next_at, last_error) VALUES ($1, 'CLOSED', $2, $3)
 ON CONFLICT (name) DO UPDATE SET next_at = greatest(coalesce(b.next_at, $2), $2), last_error = $3;

@@ -1,44 +1,47 @@
 import { statements } from '../database/statements.ts'
+import type { RateLimit } from '../cache/cache.ts'
 import type { Queryable } from '../database/database.ts'
 import type { LaneHead } from './action-row.ts'
 import { type Breaker, admission, afterFailure, closedBreaker, trialMs } from '../kernel/breaker.ts'
+import { type RateDeps, takeTurn } from './connector-rate.ts'
 import type { Outcome, Probe } from './target.ts'
 
 const sql = statements(import.meta.url, './connector-health.sql', [
-  'takeSlot',
   'pause',
   'startTrial',
   'lockBreaker',
   'storeBreaker',
 ])
 
-/** How long a worker may wait for its turn with the lane in hand; longer waits are left to the sweeper. */
-const slotWaitMaxMs = 30_000
-
 export type Gate =
-  { readonly kind: 'go'; readonly at: Date } | { readonly kind: 'wait'; readonly until: Date; readonly reason: string }
+  | { readonly kind: 'go'; readonly waitMs: number }
+  /** own: the action's row is to say until when; else the connector's row does */
+  | { readonly kind: 'wait'; readonly until: Date; readonly reason: string; readonly own: boolean }
 
-/** May the connector be called, and when? Takes a slot where calls are paced, and the one trial where the breaker is half open. */
-export async function enterConnector(db: Queryable, head: LaneHead, minIntervalMs: number, now: Date): Promise<Gate> {
-  const name = breakerName(head.connector)
+/** May the connector be called, and when? Takes a slot where calls are limited, and the one trial where the breaker is half open. */
+export async function enterConnector(
+  { db, ...rate }: RateDeps & { readonly db: Queryable },
+  head: LaneHead,
+  limits: readonly RateLimit[],
+  now: Date,
+): Promise<Gate> {
   const admitted = admission(breakerOf(head), now)
   if (admitted.kind === 'wait') return waitFor(head, admitted.until)
   const pausedUntil = head.breaker_next_at
-  if (minIntervalMs === 0 && pausedUntil && pausedUntil > now) {
-    return { kind: 'wait', until: pausedUntil, reason: `waiting: ${head.connector} limits the rate` }
+  if (pausedUntil && pausedUntil > now) {
+    return { kind: 'wait', until: pausedUntil, reason: `waiting: ${head.connector} limits the rate`, own: false }
+  }
+  const turn = await takeTurn(rate, head.connector, limits)
+  if (turn.kind === 'back') {
+    const until = new Date(now.getTime() + Math.ceil(turn.waitMs))
+    return { kind: 'wait', until, reason: turn.reason, own: true }
   }
   if (admitted.kind === 'trial') {
-    const until = new Date(now.getTime() + trialMs)
-    const { count } = await db.query(sql.startTrial, [name, now, until])
+    const until = new Date(now.getTime() + turn.waitMs + trialMs)
+    const { count } = await db.query(sql.startTrial, [breakerName(head.connector), now, until])
     if (count === 0) return waitFor(head, until)
   }
-  if (minIntervalMs === 0) return { kind: 'go', at: now }
-  const latest = new Date(now.getTime() + slotWaitMaxMs)
-  const { rows } = await db.query<{ slot: Date }>(sql.takeSlot, [name, now, minIntervalMs, latest])
-  const slot = rows[0]?.slot
-  return slot
-    ? { kind: 'go', at: slot }
-    : { kind: 'wait', until: pausedUntil ?? latest, reason: `waiting: ${head.connector} limits the rate` }
+  return turn
 }
 
 /** What a call says about the connector, in the transaction that stores its outcome. @returns the breaker if this call opened it */
@@ -97,7 +100,7 @@ function reasonIn(answer: Outcome | Probe): string | null {
 }
 
 function waitFor(head: LaneHead, until: Date): Gate {
-  return { kind: 'wait', until, reason: `waiting: ${head.connector} is failing, the next trial is soon` }
+  return { kind: 'wait', until, reason: `waiting: ${head.connector} is failing, the next trial is soon`, own: false }
 }
 
 function breakerOf(head: LaneHead): Breaker {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { ActionBench, githubTarget, tableOutbox } from '../../test/actions.ts'
+import { testCache } from '../../test/cache.ts'
 import { openTestDatabase } from '../../test/database.ts'
 import { FakeGithub } from '../../test/fake-github.ts'
 import type { Delivery } from '../bus/bus.ts'
@@ -35,6 +36,7 @@ function wired(over: Partial<ActionExecutorDeps> = {}) {
     outbox: tableOutbox,
     live: [],
     owner: 'test',
+    cache: testCache(db),
     clock: systemClock,
     log: silentLog,
     random: () => 0,

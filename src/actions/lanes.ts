@@ -7,10 +7,10 @@ import { statements } from '../database/statements.ts'
 import type { Redactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { reasonOf } from '../kernel/errors.ts'
-import type { Log } from '../kernel/log.ts'
 import type { Tracer } from '../traces/tracer.ts'
 import type { LaneHead } from './action-row.ts'
 import { enterConnector } from './connector-health.ts'
+import { connectorLimits, paceLimits, type RateDeps } from './connector-rate.ts'
 import { judge } from './judge.ts'
 import { ActionMoves } from './moves.ts'
 import { type Compared, compared } from './drift.ts'
@@ -33,7 +33,7 @@ const sql = {
   claimCall: gathered(plain.claimCall, plain.claimCallMany),
 }
 
-export interface ActionExecutorDeps {
+export interface ActionExecutorDeps extends RateDeps {
   readonly db: Database
   readonly outbox: Outbox
   readonly codex: Pick<Codex, 'current'>
@@ -45,7 +45,6 @@ export interface ActionExecutorDeps {
   /** this process, in leases */
   readonly owner: string
   readonly clock: Clock
-  readonly log: Log
   /** nothing is sent, whatever the Codex says */
   readonly dryRun?: boolean
   readonly tracer?: Tracer
@@ -138,10 +137,11 @@ export class ActionLanes {
   }
 
   async #call(head: LaneHead, target: Target, request: RenderedRequest, signal: AbortSignal): Promise<'again' | Date> {
-    const { clock, db } = this.#deps
-    const gate = await enterConnector(db, head, target.minIntervalMs, clock.now())
-    if (gate.kind === 'wait') return this.#moves.wait(head, gate.until, gate.reason)
-    await clock.sleep(gate.at.getTime() - clock.now().getTime(), signal)
+    const { clock, codex } = this.#deps
+    const limits = connectorLimits(head.connector, codex.current().connectors.get(head.connector), target)
+    const gate = await enterConnector(this.#deps, head, limits, clock.now())
+    if (gate.kind === 'wait') return this.#moves.wait(head, gate)
+    await clock.sleep(gate.waitMs, signal)
     if (signal.aborted) return clock.now()
 
     const seen = await this.#compare(target, head, signal)
@@ -220,9 +220,9 @@ export class ActionLanes {
   async #probe(head: LaneHead, signal: AbortSignal): Promise<'again' | Date> {
     const { clock, db, owner } = this.#deps
     const target = this.#deps.targetOf(head.connector)
-    const gate = await enterConnector(db, head, target?.minIntervalMs ?? 0, clock.now())
-    if (gate.kind === 'wait') return this.#moves.wait(head, gate.until, gate.reason)
-    await clock.sleep(gate.at.getTime() - clock.now().getTime(), signal)
+    const gate = await enterConnector(this.#deps, head, paceLimits(head.connector, target), clock.now())
+    if (gate.kind === 'wait') return this.#moves.wait(head, gate)
+    await clock.sleep(gate.waitMs, signal)
     if (signal.aborted) return clock.now()
     const until = new Date(clock.now().getTime() + leaseMs)
     const { rows } = await db.query<Claim>(sql.claimProbe, [head.id, head.lease_epoch, owner, until, clock.now()])

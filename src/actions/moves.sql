@@ -30,7 +30,8 @@ WHERE id = $1 AND state = 'SUCCEEDED' AND (remote_id IS NULL OR remote_url IS NU
 DELETE FROM guild_core.action_meanings WHERE action_id = $1;
 
 -- name: noteWaiting
-UPDATE guild_core.actions SET reason = $2 WHERE id = $1 AND state = $3 AND reason IS DISTINCT FROM $2;
+UPDATE guild_core.actions SET reason = $2, next_at = greatest(next_at, $5::timestamptz)
+WHERE id = $1 AND state = $3 AND lease_epoch = $4 AND (reason IS DISTINCT FROM $2 OR next_at < $5);
 
 -- name: endHold
 UPDATE guild_core.approvals SET state = 'EXPIRED', decided_at = $2, note = $3 WHERE action_id = $1 AND state = 'PENDING' AND kind = 'hold';

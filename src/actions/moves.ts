@@ -7,7 +7,7 @@ import type { Log } from '../kernel/log.ts'
 import type { Tracer } from '../traces/tracer.ts'
 import type { LaneHead } from './action-row.ts'
 import { moveSpan } from './action-spans.ts'
-import { noteConnector } from './connector-health.ts'
+import { type Gate, noteConnector } from './connector-health.ts'
 import { requestApproval } from './approval-requests.ts'
 import { type ActionRecord, recordAction } from './records.ts'
 import type { Comparison, Outcome, Probe, RenderedRequest } from './target.ts'
@@ -58,10 +58,12 @@ export class ActionMoves {
     return moved && next.nextAt > now ? next.nextAt : 'again'
   }
 
-  async wait(head: LaneHead, until: Date, reason: string): Promise<Date> {
+  /** Back to its lane: the row says why and, where nothing else does, until when. Told once, however often it has to wait again. */
+  async wait(head: LaneHead, { until, reason, own }: Extract<Gate, { kind: 'wait' }>): Promise<Date> {
     await this.#deps.db.transaction(async (tx) => {
-      const noted = await tx.query(sql.noteWaiting, [head.id, reason, head.state])
-      if (noted.count > 0)
+      const params = [head.id, reason, head.state, head.lease_epoch, own ? until : null]
+      const noted = await tx.query(sql.noteWaiting, params)
+      if (noted.count > 0 && reason !== head.reason)
         await this.#record(tx, head, { at: this.#deps.clock.now(), stage: 'action', outcome: 'WAITING', reason })
     })
     return until

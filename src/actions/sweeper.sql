@@ -3,8 +3,7 @@
 SELECT h.id, 'due' AS kind, greatest(
     CASE WHEN h.state IN ('EXECUTING', 'PROBING') THEN h.lease_until ELSE h.next_at END,
     CASE WHEN h.state = 'READY' THEN h.updated_at + $2::float8 * interval '1 ms' END,
-    -- A pause counts; the pacing of a busy connector, always a moment ahead, does not: a worker waits for its turn.
-    CASE WHEN h.state IN ('READY', 'RETRY', 'AMBIGUOUS') AND b.next_at > $1::timestamptz + interval '30 s' THEN b.next_at END,
+    CASE WHEN h.state IN ('READY', 'RETRY', 'AMBIGUOUS') THEN b.next_at END,
     CASE WHEN h.state IN ('READY', 'RETRY', 'AMBIGUOUS') AND b.state <> 'CLOSED' THEN b.retry_at END) AS at
 FROM (
   SELECT DISTINCT ON (connector, target) id, connector, state, lease_until, next_at, updated_at FROM guild_core.actions

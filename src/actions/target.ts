@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { CallRate } from '../kernel/call-rate.ts'
 import type { JsonObject } from '../kernel/json.ts'
 
 /** The exact call, as it is (or in shadow: would be) sent. Secrets are redacted: it is stored and shown. */
@@ -106,4 +107,6 @@ export interface Target {
   readonly probeAfterMs: readonly number[]
   /** least time between two calls of `execute`, over all processes; 0: no pacing */
   readonly minIntervalMs: number
+  /** what the system bears of `execute`, unless the connector's file says otherwise; absent: no limit is known */
+  readonly rates?: readonly CallRate[]
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { dataClasses } from '../kernel/data-class.ts'
 import { priorities } from '../kernel/event.ts'
 
 /** The words that all kinds of the Codex are made of. */
@@ -10,6 +11,8 @@ export const duration = z.string().regex(/^\d+(ms|s|m|h|d)$/, 'a duration such a
 export const tokens = z.int().min(1).max(1_000_000_000_000)
 export const usd = z.number().min(0).max(10_000_000)
 export const priority = z.enum(priorities)
+export const dataClass = z.enum(dataClasses)
+export const toolClass = z.enum(['read', 'write'])
 export const apiVersion = z.literal('guild/v1')
 
 export const head = z.strictObject({ name, labels: z.record(z.string(), z.string()).optional() })

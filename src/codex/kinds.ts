@@ -1,7 +1,21 @@
 import { z } from 'zod'
-import { dataClasses, detectorClasses } from '../kernel/data-class.ts'
+import { detectorClasses } from '../kernel/data-class.ts'
 import { durationMs } from '../kernel/duration.ts'
-import { apiVersion, cel, duration, head, name, path, priority, semverRange, tokens, usd } from './kind-fields.ts'
+import { connector } from './kind-connector.ts'
+import {
+  apiVersion,
+  cel,
+  dataClass,
+  duration,
+  head,
+  name,
+  path,
+  priority,
+  semverRange,
+  tokens,
+  toolClass,
+  usd,
+} from './kind-fields.ts'
 import { handoff } from './kind-handoff.ts'
 import { person } from './kind-person.ts'
 import { provider } from './kind-provider.ts'
@@ -19,9 +33,7 @@ const holdMin = z
   .record(z.string(), hold)
   .default({})
   .describe('least hold per action type, or `*`; the longest of grant, chapter and policies holds')
-const dataClass = z.enum(dataClasses)
 const detectorClass = z.enum(detectorClasses)
-const toolClass = z.enum(['read', 'write'])
 
 const quota = z.strictObject({
   tokens: z
@@ -369,63 +381,6 @@ export const policy = z.strictObject({
       .describe('conditions over action, event, agent'),
     approvals: z.strictObject({ fourEyes: z.boolean().default(false) }).default({ fourEyes: false }),
     privacy: privacyPolicy.optional().describe('what must not reach models, targets or records'),
-  }),
-})
-
-export const connector = z.strictObject({
-  apiVersion,
-  kind: z.literal('Connector'),
-  metadata: head,
-  spec: z.strictObject({
-    system: z.enum(['github']).describe('the target and source this connector speaks to'),
-    mode: z.enum(['shadow', 'live']).default('shadow'),
-    chapter: name.optional(),
-    secret: z
-      .string()
-      .regex(/^[A-Z][A-Z0-9_]*$/)
-      .optional()
-      .describe('name of the environment variable with the webhook secret(s)'),
-    token: z
-      .string()
-      .regex(/^[A-Z][A-Z0-9_]*$/)
-      .optional()
-      .describe('name of the environment variable with the API token'),
-    baseUrl: z.url().optional(),
-    botLogins: z.array(z.string()).default([]).describe('our own accounts: their events are echoes'),
-    version: z
-      .string()
-      .regex(/^\d+\.\d+\.\d+(-[\w.]+)?$/, 'semver')
-      .optional()
-      .describe('of what it connects to; agents may require a range'),
-    capabilities: z.array(z.string().min(1).max(80)).default([]).describe('e.g. tickets.read; agents may require one'),
-    dataClass: dataClass.default('internal').describe('how confidential what it holds is; also of its events'),
-    toolClasses: z
-      .record(z.string(), dataClass)
-      .default({})
-      .describe('tools, without the connector’s name, that differ'),
-    tools: z
-      .union([
-        z.strictObject({ builtin: z.enum(['github']) }),
-        z.strictObject({
-          url: z.url(),
-          headers: z.record(z.string(), z.string()).optional().describe('values may be ${ENV_NAME}'),
-        }),
-        z.strictObject({
-          command: z.string().min(1),
-          args: z.array(z.string()).default([]),
-          env: z.array(z.string()).default([]).describe('names passed through'),
-        }),
-      ])
-      .optional()
-      .describe('the MCP server that answers reads'),
-    toolAccess: z
-      .record(z.string().regex(/^[\w-]+$/), toolClass)
-      .default({})
-      .describe('what its tools do, without the connector’s name; holds before the class in tools.lock.yaml'),
-    integrity: z
-      .enum(['member', 'outsider', 'public'])
-      .default('outsider')
-      .describe('whose words its results hold, where the server is not built in: the least trusted author'),
   }),
 })
 

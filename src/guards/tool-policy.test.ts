@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { connector, type ToolPin } from '../codex/kinds.ts'
+import { connector } from '../codex/kind-connector.ts'
+import type { ToolPin } from '../codex/kinds.ts'
 import { definitionHash, type ToolDefinition } from '../codex/tool-lock.ts'
 import { admitTool } from './tool-policy.ts'
 

@@ -22,7 +22,7 @@ export function callerOf(request: FastifyRequest): Caller {
 /** Authenticates by bearer key, else by a browser's session, and checks the route's role; a route without one is for admins (fail closed). */
 export async function guard(request: FastifyRequest, keys: Keys, sessions: Sessions): Promise<void> {
   const bearer = /^Bearer (\S{1,200})$/.exec(request.headers.authorization ?? '')?.[1]
-  const keyId = bearer ? undefined : sessions.keyId(request, Date.now())
+  const keyId = bearer ? null : await sessions.keyId(request)
   const caller = keyId ? await keys.caller(keyId) : await keys.authenticate(bearer)
   request.caller = caller
   requireRole(caller, request.routeOptions.config.role ?? 'admin')

@@ -19,6 +19,8 @@ export interface Metrics {
   readonly registry: Registry
   readonly deliveries: Counter<'source' | 'status'>
   readonly deliverySeconds: Histogram<'source'>
+  /** a call of a connector had to wait for its rate */
+  readonly onRateWait: (connector: string, waitMs: number) => void
 }
 
 /** What `/metrics` shows. Figures that live in tables are read when scraped, so that a restart never resets them. */
@@ -76,6 +78,7 @@ export function metrics({
   sweepMetrics(registry, database)
   if (spans) registry.registerMetric(spanCounter(spans))
   if (about) registry.registerMetric(info(about))
+  const rateWaits = rateWaitSeconds(registry)
   return {
     registry,
     deliveries: new Counter({
@@ -91,6 +94,7 @@ export function metrics({
       buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
       registers: [registry],
     }),
+    onRateWait: (connector, waitMs) => rateWaits.observe({ connector }, waitMs / 1_000),
   }
 }
 
@@ -105,6 +109,16 @@ function info(about: Readonly<Record<'version' | 'role' | 'instance', string>>):
   })
   gauge.set(labels, 1)
   return gauge
+}
+
+function rateWaitSeconds(registry: Registry): Histogram<'connector'> {
+  return new Histogram({
+    name: 'guild_rate_wait_seconds',
+    help: 'Calls of a connector that had to wait for its rate, by how long; those that need not wait are not counted',
+    labelNames: ['connector'],
+    buckets: [0.1, 1, 10, 60, 600, 3_600],
+    registers: [registry],
+  })
 }
 
 function spanCounter(spans: { readonly counts: SpanCounts }): Counter {

@@ -14,7 +14,7 @@ export function pageRoutes({ keys, sessions, status, api }: HttpDeps): FastifyPl
       const { data } = signIn.safeParse(request.query)
       const keyId = data ? await keys.redeem(data.token) : null
       if (!keyId) return reply.code(401).type('text/html').send(page('Sign in', usedUp))
-      sessions.start(reply, keyId, Date.now())
+      await sessions.start(reply, keyId)
       return reply.redirect('/')
     })
     app.get('/', { schema: { hide: true }, config: { role: 'viewer' } }, async (request, reply) => {

@@ -1,33 +1,40 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Cache } from '../cache/cache.ts'
 import { sha256 } from '../kernel/ids.ts'
 
 const cookie = 'guild_session'
 const sessionMs = 12 * 3_600_000
-const sessionsMax = 100
 
 /**
- * Browser sessions: the cookie holds a random id, this process its hash and the key's id. A session ends with the process, after 12
- * hours, or when its key is revoked. SameSite=Strict and HttpOnly; writes need an Origin of our own, so another site can do nothing.
+ * Browser sessions, on whatever process of the guild a request arrives: the cookie holds a random id, the cache its hash and the id of the
+ * key. A session ends after 12 hours, when its key is revoked, or when the cache is flushed; while the cache cannot be reached nobody
+ * is signed in (closed: a retryable error, and bearer keys go on working). SameSite=Strict and HttpOnly; writes need an Origin of our
+ * own, so another site can do nothing.
  */
 export class Sessions {
-  readonly #open = new Map<string, { readonly keyId: string; readonly until: number }>()
+  readonly #cache: Pick<Cache, 'get' | 'set'>
+  constructor(cache: Pick<Cache, 'get' | 'set'>) {
+    this.#cache = cache
+  }
 
-  start(reply: FastifyReply, keyId: string, now: number): void {
-    for (const [hash, session] of this.#open)
-      if (session.until < now || this.#open.size >= sessionsMax) this.#open.delete(hash)
+  async start(reply: FastifyReply, keyId: string): Promise<void> {
     const id = randomBytes(32).toString('base64url')
-    this.#open.set(sha256(id), { keyId, until: now + sessionMs })
+    await this.#cache.set(nameOf(id), keyId, { ttlMs: sessionMs })
     void reply.header('set-cookie', `${cookie}=${id}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${sessionMs / 1_000}`)
   }
 
-  /** The key that the request's cookie stands for; undefined without a valid session, or for a write from elsewhere. */
-  keyId(request: FastifyRequest, now: number): string | undefined {
+  /** The key that the request's cookie stands for; null without a valid session, or for a write from elsewhere. */
+  async keyId(request: FastifyRequest): Promise<string | null> {
     const id = new RegExp(`(?:^|;\\s*)${cookie}=([\\w-]{20,100})`).exec(request.headers.cookie ?? '')?.[1]
-    if (!id || !sameOrigin(request)) return undefined
-    const session = this.#open.get(sha256(id))
-    return session && session.until > now ? session.keyId : undefined
+    if (!id || !sameOrigin(request)) return null
+    return this.#cache.get(nameOf(id))
   }
+}
+
+/** Whoever reads the cache cannot sign in with what stands there. */
+function nameOf(id: string): string {
+  return `session:http:${sha256(id)}`
 }
 
 function sameOrigin({ method, headers }: FastifyRequest): boolean {

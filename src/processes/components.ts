@@ -13,6 +13,7 @@ import { auditWriter } from '../audit/writer.ts'
 import type { Bus, Consumer } from '../bus/bus.ts'
 import { driveConsumer } from '../bus/drive.ts'
 import type { Outbox } from '../bus/outbox.ts'
+import type { Cache } from '../cache/cache.ts'
 import type { ConnectorFile } from '../codex/kinds.ts'
 import type { Codex } from '../codex/snapshot.ts'
 import type { Settings } from '../config/settings.ts'
@@ -44,9 +45,11 @@ import { registryRefresher } from '../registry/registry-refresher.ts'
 import { scheduler } from '../scheduler/scheduler.ts'
 import { mcpTools } from '../tools/mcp/mcp-tools.ts'
 import { botLogins } from './connectors.ts'
+import { cacheSweeper } from './cache-sweeper.ts'
 import { headroom } from './headroom.ts'
 import { houseclean, housekeeping } from './housekeeping.ts'
 import type { Logger } from './logger.ts'
+import { readRates } from './read-rate.ts'
 import { processRedactor } from './own-secrets.ts'
 import type { Role } from './roles.ts'
 
@@ -57,6 +60,9 @@ export interface ComponentsDeps {
   readonly bus: Bus
   readonly outbox: Outbox
   readonly codex: Codex
+  readonly cache: Cache
+  /** calls of connectors that had to wait for their rate */
+  readonly onRateWait: (connector: string, waitMs: number) => void
   /** this process, in leases */
   readonly owner: string
   /** that all processes share: leases, waits and time limits are rows */
@@ -92,7 +98,7 @@ export const actionTypes: readonly string[] = githubActionTypes.map(({ type }) =
 
 /** Every component, wired to its adapters. What one needs of another (echoes, the action desk) is handed over here. */
 export function components(deps: ComponentsDeps): Components {
-  const { settings, database, bus, outbox, codex, owner, clock, log, tracer } = deps
+  const { settings, database, bus, outbox, codex, cache, clock, log, tracer } = deps
   const variable = variableOf(deps.env)
   const targetOf = targets(deps, variable)
   const redactor = processRedactor({ settings, env: deps.env, variable, snapshot: codex.current() })
@@ -105,17 +111,13 @@ export function components(deps: ComponentsDeps): Components {
   // Leases and due times that several hosts compare are the database's.
   const shared = new DatabaseClock(database, clock)
   const actions = actionExecutor({
+    ...deps,
     sweeps,
     db: new GatheredDatabase(database),
-    outbox,
-    codex,
     targetOf,
     live: settings.live,
     redactor,
-    owner,
     clock: shared,
-    log,
-    tracer,
   })
   const run = executing(deps, { variable, artifacts, models, desk, redactor })
   const approvals = new Approvals({ desk, outbox, codex, clock, live: settings.live, redactor })
@@ -138,7 +140,11 @@ export function components(deps: ComponentsDeps): Components {
       registry: [registryRefresher({ database, clock, log })],
       executor: [drive(run), reservationSweeper({ database, clock: shared, log, sweeps }), shared],
       actions: [drive(actions.consumer), actions.sweeper, shared],
-      audit: [drive(auditWriter({ db: database, log, tracer })), housekeeping(house)],
+      audit: [
+        drive(auditWriter({ db: database, log, tracer })),
+        housekeeping(house),
+        cacheSweeper({ cache, clock, log }),
+      ],
     },
     cleanUp: (signal) => houseclean(house, signal),
     runLimits: (agentId) => runLimitsOf(codex, agentId),
@@ -157,6 +163,7 @@ interface ExecutorParts {
 function executing(deps: ComponentsDeps, { variable, artifacts, models, desk, redactor }: ExecutorParts): Consumer {
   const { settings, database, outbox, codex, owner, clock, log, tracer } = deps
   const ratios = new LearnedRatios(database, clock)
+  const admission = readRates(deps)
   return executor({
     database: new GatheredDatabase(database),
     outbox,
@@ -164,7 +171,7 @@ function executing(deps: ComponentsDeps, { variable, artifacts, models, desk, re
     models,
     llm: llms(deps, models),
     health: new ProviderHealth({ database, clock }),
-    tools: mcpTools({ builtin: { github: builtinGithub({ settings, variable }) }, variable, log }),
+    tools: mcpTools({ builtin: { github: builtinGithub({ settings, variable, admission }) }, variable, log }),
     artifacts,
     ledger: postgresLedger,
     tokensPerByte: (provider, model) => ratios.tokensPerByte(provider, model),

@@ -26,6 +26,7 @@ import { instanceName, roleNames } from './instance.ts'
 import type { Logger } from './logger.ts'
 import { LoopWatch } from './loop-watch.ts'
 import { type OpenBus, openBus } from './open-bus.ts'
+import { openCache, type OpenCache } from './open-cache.ts'
 import { openDatabase } from './open-database.ts'
 import { openTracer } from './open-tracer.ts'
 import { Readiness } from './readiness.ts'
@@ -54,6 +55,7 @@ export interface GuildOptions {
 export class Guild implements AsyncDisposable {
   readonly database: Database
   readonly bus: Bus
+  readonly cached: OpenCache
   readonly outbox: Outbox
   readonly codex: GitCodex
   readonly http: FastifyInstance
@@ -73,7 +75,7 @@ export class Guild implements AsyncDisposable {
   private constructor(
     parts: Pick<
       Guild,
-      'database' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish' | 'readiness' | 'health'
+      'database' | 'cached' | 'codex' | 'http' | 'keys' | 'stream' | 'parts' | 'publish' | 'readiness' | 'health'
     >,
     line: OpenBus,
     log: Logger,
@@ -85,6 +87,7 @@ export class Guild implements AsyncDisposable {
     this.bus = line.bus
     this.outbox = line.outbox
     this.#line = line
+    this.cached = parts.cached
     this.codex = parts.codex
     this.http = parts.http
     this.keys = parts.keys
@@ -112,6 +115,8 @@ export class Guild implements AsyncDisposable {
     const database = opened.db
     await succeedTheDead(database, options)
     const line = opening.use(await openBus(settings, database, systemClock, log))
+    // A rehearsal leaves no trace where the real one counts.
+    const cached = opening.use(await openCache(options.sealed ? {} : settings, database, systemClock, log))
     const { bus, outbox } = line
     changes.resolve(codexChanges({ database, outbox, log, live: (snapshot) => writesTo(options, snapshot) }))
     const codex = await reading
@@ -125,17 +130,18 @@ export class Guild implements AsyncDisposable {
     const exporter = openTracer(settings, { version: options.version, instance: owner, log })
     const tracer = exporter ?? noTracer
     const clock = opening.use(await SharedClock.open(database, log))
-    const parts = components({ ...options, database, bus, outbox, codex: seen, owner, clock, tracer })
     const measured = metrics({
       database,
       bus,
       spans: exporter,
       about: { version: options.version, role: roleNames(options.roles), instance: owner },
     })
+    const shared = { ...options, ...line, ...cached, ...measured, database, codex: seen }
+    const parts = components({ ...shared, owner, clock, tracer })
     const http = await openHttp({
       api: api({ database, bus, outbox, codex: seen, organisation: settings.organisation, parts }),
       keys,
-      sessions: new Sessions(),
+      sessions: new Sessions(cached.cache),
       status: {
         database,
         bus,
@@ -158,7 +164,7 @@ export class Guild implements AsyncDisposable {
     opening.defer(() => http.close())
     const { publish } = opened
     opening.move()
-    const made = { database, codex, http, keys, stream, parts, publish, readiness, health }
+    const made = { database, cached, codex, http, keys, stream, parts, publish, readiness, health }
     return new Guild(made, line, log, exporter, loop, clock)
   }
 
@@ -175,6 +181,7 @@ export class Guild implements AsyncDisposable {
     await this.#clock[Symbol.asyncDispose]()
     await this.http.close()
     await this.#line[Symbol.asyncDispose]()
+    await this.cached[Symbol.asyncDispose]()
     await this.database.close()
     await this.#exporter?.close()
   }

@@ -16,7 +16,7 @@ it('opens and migrates the embedded database when there is no DATABASE_URL', { t
   const home = await mkdtemp(join(tmpdir(), 'guild home '))
   // Initialising takes seconds and has its own test: this one begins with a database that lost its schemas.
   const engine = await LocalEngine.open({ folder: join(home, 'db'), dump: await templateDump() }, () => undefined)
-  await engine.script('DROP SCHEMA guild_core, guild_bus, guild_ledger, guild_audit CASCADE')
+  await engine.script('DROP SCHEMA guild_cache, guild_core, guild_bus, guild_ledger, guild_audit CASCADE')
   await engine.close()
   {
     await using first = await openDatabase({ home, databaseUrl: undefined })

@@ -30,6 +30,7 @@ import { Secret } from '../../src/kernel/secret.ts'
 import { type Sandbox, sandboxLogin, sandboxToken, startSandbox } from '../../src/sandbox/sandbox.ts'
 import { githubTarget } from '../actions.ts'
 import { AdmissionLine, lineAgent, linePolicy } from '../admission-line.ts'
+import { testCache } from '../cache.ts'
 import { openTestDatabase } from '../database.ts'
 import { aRoute, text } from '../dispatch.ts'
 
@@ -202,7 +203,7 @@ function open(limits: JsonObject, policy: JsonObject = {}): AdmissionLine {
         botLogin: sandboxLogin,
       })
       const deps = { db, outbox, codex: serving, targetOf: () => target, live: ['github'], owner: 'test' }
-      return [actionExecutor({ ...deps, clock: systemClock, log: silentLog }).consumer]
+      return [actionExecutor({ ...deps, cache: testCache(db), clock: systemClock, log: silentLog }).consumer]
     },
   })
 }

@@ -11,7 +11,7 @@
 // - src/guards/tool-policy.ts: an unpinned tool is a read: “offers nothing that nobody has pinned”, the run is not FAILED.
 import type { ServerResponse } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { connector } from '../../src/codex/kinds.ts'
+import { connector } from '../../src/codex/kind-connector.ts'
 import type { CodexSnapshot } from '../../src/codex/snapshot.ts'
 import { planLock } from '../../src/codex/tool-drift.ts'
 import type { Database } from '../../src/database/database.ts'

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Desk } from '../../src/actions/desk.ts'
 import { githubActionTypes } from '../../src/actions/targets/github.ts'
-import { connector } from '../../src/codex/kinds.ts'
+import { connector } from '../../src/codex/kind-connector.ts'
 import type { CodexSnapshot } from '../../src/codex/snapshot.ts'
 import type { Database } from '../../src/database/database.ts'
 import { Redactor } from '../../src/guards/privacy/redact.ts'

@@ -1,3 +1,4 @@
+import type { CallRate } from '../../kernel/call-rate.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { GuildError } from '../../kernel/errors.ts'
 import type { Secret } from '../../kernel/secret.ts'
@@ -36,17 +37,29 @@ export const githubActionTypes: readonly ActionType[] = actions.map((action) => 
 /** What takes them back. */
 export const githubInverses: readonly ActionType[] = inverses.map((action) => action.type)
 
+/**
+ * Content-generating requests, of which every write of ours may be one; a server of one's own has limits of its own.
+ * https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits
+ */
+const contentRates: readonly CallRate[] = [
+  { calls: 80, perMs: 60_000 },
+  { calls: 500, perMs: 3_600_000 },
+]
+
 /** GitHub as a target (edges 3.1–3.3). One per connector. */
 export class GithubTarget implements Target {
   readonly system = 'github'
   readonly types = githubActionTypes
   readonly probeAfterMs: readonly number[]
   readonly minIntervalMs: number
+  readonly rates: readonly CallRate[]
   readonly #client: GithubClient
 
   constructor(options: GithubTargetOptions) {
     this.probeAfterMs = options.probeAfterMs ?? [2_000, 10_000, 30_000]
-    this.minIntervalMs = options.minIntervalMs ?? (new URL(options.baseUrl).host === 'api.github.com' ? 1_000 : 0)
+    const shared = new URL(options.baseUrl).host === 'api.github.com'
+    this.minIntervalMs = options.minIntervalMs ?? (shared ? 1_000 : 0)
+    this.rates = shared ? contentRates : []
     this.#client = new GithubClient({ ...options, login: options.botLogin })
   }
 

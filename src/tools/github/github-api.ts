@@ -10,7 +10,12 @@ export interface GithubApiOptions {
   readonly token: Secret | null
   /** of one request; default 10 000 */
   readonly timeoutMs?: number
+  /** asked before every request; default: no limit but GitHub's */
+  readonly admit?: Admission
 }
+
+/** May one more request go out? Waits for its turn where that is not long. */
+export type Admission = (signal: AbortSignal) => Promise<{ readonly retryAfterMs: number } | null>
 
 /** A read that failed, in words for a model and for people. */
 export class GithubError extends Error {}
@@ -26,11 +31,13 @@ export class GithubApi {
   readonly #base: string
   readonly #token: Secret | null
   readonly #timeoutMs: number
+  readonly #admit: Admission | undefined
 
-  constructor({ apiUrl, token, timeoutMs = 10_000 }: GithubApiOptions) {
+  constructor({ apiUrl, token, timeoutMs = 10_000, admit }: GithubApiOptions) {
     this.#base = apiUrl.replace(/\/+$/, '')
     this.#token = token
     this.#timeoutMs = timeoutMs
+    this.#admit = admit
   }
 
   /** @param path already encoded @throws GithubError, or the signal's reason */
@@ -57,6 +64,11 @@ export class GithubApi {
 
   async #fetch(path: string, signal: AbortSignal): Promise<{ body: unknown; more: boolean }> {
     for (let attempt = 1; ; attempt++) {
+      const refused = await this.#admit?.(signal)
+      if (refused) {
+        const seconds = Math.ceil(refused.retryAfterMs / 1_000)
+        throw new GithubError(`the guild reads from GitHub as often as it may; try again in ${seconds} s`)
+      }
       const answer = await this.#once(path, signal)
       if (answer.kind === 'ok') return answer
       if (!answer.again || attempt > 1) throw new GithubError(answer.why)

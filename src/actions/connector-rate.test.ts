@@ -68,7 +68,7 @@ it('lets no more through than the rate, whoever works', async () => {
   await bench.newRun(withRate({ writes: ['20/1h'] }))
   const workers = [1, 2, 3].map(() => bench.worker(githubTarget(github.url, bench.clock)))
   const ids = await Promise.all([11, 12, 13, 14, 15, 16].map(say))
-  await Promise.all(ids.map((id, index) => workers[index % 3]?.drain(id)))
+  await Promise.all(ids.map(async (id, index) => workers[index % 3]?.drain(id)))
   const states = await Promise.all(ids.map(async (id) => (await bench.get(id)).state))
   // A tenth of twenty at once.
   expect(states.filter((state) => state === 'SUCCEEDED')).toHaveLength(2)

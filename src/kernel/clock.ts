@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
-
 /** The time as a dependency, so that decisions and tests share one. */
 export interface Clock {
   now(): Date
@@ -9,14 +7,19 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => new Date(),
-  async sleep(ms, signal) {
-    if (signal?.aborted) return
+  sleep(ms, signal) {
+    if (signal?.aborted) return Promise.resolve()
     // Beyond 2^31-1 ms Node fires at once; a past instant is due now.
     const waitMs = Math.min(Math.max(0, ms), 2 ** 31 - 1)
-    try {
-      await delay(waitMs, undefined, { ...(signal && { signal }) })
-    } catch (error) {
-      if (!signal?.aborted) throw error
-    }
+    // Not the promise of node:timers/promises: cancelled, as each deadline that was kept is, it makes an error with a stack.
+    return new Promise((resolve) => {
+      const over = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', over)
+        resolve()
+      }
+      const timer = setTimeout(over, waitMs)
+      signal?.addEventListener('abort', over, { once: true })
+    })
   },
 }

@@ -58,6 +58,37 @@ describe.skipIf(server === null)('Redis', () => {
     await stop()
   })
 
+  it('hears a message once, however often it asked to listen before the server was there', async () => {
+    await server.kill()
+    const url = new Secret(server.url)
+    await using redis = Redis.start({ url, setting: 'REDIS_URL', log: silentLog, commandMs: 300 })
+    const heard: string[] = []
+    const listen = () =>
+      redis.listen(
+        'c',
+        (payload) => heard.push(payload),
+        () => undefined,
+      )
+    for (let attempt = 0; attempt < 3; attempt++) await expect(listen()).rejects.toMatchObject({ retryable: true })
+    await server.restart()
+    await redis.ready(10_000)
+    await expect
+      .poll(
+        () =>
+          listen().then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 10_000 },
+      )
+      .toBe(true)
+    await expect.poll(() => server.command('PUBSUB', 'NUMSUB', 'c'), { timeout: 10_000 }).toEqual(['c', 1])
+    await server.command('PUBLISH', 'c', 'one')
+    await server.command('PUBLISH', 'c', 'two')
+    await expect.poll(() => heard.at(-1)).toBe('two')
+    expect(heard).toEqual(['one', 'two'])
+  })
+
   it('says what the server refuses, for good', async () => {
     await using redis = await server.open()
     await redis.command('list', ['LPUSH', 'list', 'x'])

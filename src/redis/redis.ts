@@ -108,9 +108,12 @@ export class Redis implements RedisCommands, AsyncDisposable {
   }
 
   async listen(channel: string, onMessage: (payload: string) => void, onGap: () => void): Promise<() => Promise<void>> {
+    const listening = this.#driver.listen(channel, onMessage, onGap)
     try {
-      return await within(this.#driver.listen(channel, onMessage, onGap), this.#commandMs)
+      return await within(listening, this.#commandMs)
     } catch (error) {
+      // Given up, but not forgotten: it may still come about, and the caller will have asked again by then.
+      void unlisten(listening)
       throw redisFailure(error, 'SUBSCRIBE')
     }
   }
@@ -126,6 +129,15 @@ export class Redis implements RedisCommands, AsyncDisposable {
 
   async #send(key: string, args: readonly string[]): Promise<unknown> {
     return within(this.#driver.send(key, args), this.#commandMs)
+  }
+}
+
+async function unlisten(listening: Promise<() => Promise<void>>): Promise<void> {
+  try {
+    const stop = await listening
+    await stop()
+  } catch {
+    // It did not come about after all, or has ended with its connection.
   }
 }
 

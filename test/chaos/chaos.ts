@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { reasonOf } from '../../src/kernel/errors.ts'
 import { type Options, readOptions, usage } from './options.ts'
 import { section, writeDocs } from './report.ts'
-import { type Result, runConfiguration } from './run.ts'
+import type { Result } from './judge.ts'
+import { runConfiguration } from './run.ts'
 
 const page = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url))
 

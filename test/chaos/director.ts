@@ -9,8 +9,6 @@ export interface Fault {
   readonly what: string
   readonly beganMs: number
   readonly overMs: number
-  /** accepted before it began, and without an effect then */
-  readonly pending: readonly number[]
 }
 
 export interface DirectorOptions {
@@ -43,13 +41,12 @@ export async function direct(world: World, options: DirectorOptions): Promise<re
     // A random of its own for each fault: how long another one lasted changes nothing in this one.
     const random = new Random(seed * 1_000 + index)
     await delay(random.between(gapMs.min, gapMs.max))
-    const pending = world.pending()
-    const began = performance.now()
-    const { what, over } = await kind.inflict(world, random)
+    const asked = performance.now()
+    const { what, over, beganMs: struck = asked } = await kind.inflict(world, random)
     onFault({ kind: kind.name, what }, index + 1)
     const end = async () => {
       await over
-      faults.push({ kind: kind.name, what, beganMs: began, overMs: performance.now(), pending })
+      faults.push({ kind: kind.name, what, beganMs: struck, overMs: performance.now() })
     }
     const ended = end()
     if (kind.beside) open.push(ended)

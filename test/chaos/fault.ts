@@ -7,6 +7,8 @@ import type { World } from './world.ts'
 export interface Inflicted {
   /** to whom, and how */
   readonly what: string
+  /** performance.now() when it struck, where a victim had to be waited for */
+  readonly beganMs?: number
   /** Resolves when it is over: whoever was hit is ready again, or was let go. Rejects when it cannot be mended. */
   readonly over: Promise<void>
 }

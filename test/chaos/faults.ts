@@ -18,13 +18,14 @@ const kill: FaultKind = {
   async inflict({ victims }, random) {
     const restMs = random.between(0, 3_000)
     const victim = await take(victims, random)
+    const beganMs = performance.now()
     await victim.kill()
     const mend = async () => {
       await delay(restMs)
       await victim.start()
       victim.busy = false
     }
-    return { what: `${victim.name}, started again after ${Math.round(restMs)} ms`, over: mend() }
+    return { beganMs, what: `${victim.name}, started again after ${Math.round(restMs)} ms`, over: mend() }
   },
 }
 
@@ -35,13 +36,14 @@ const pause: FaultKind = {
   unfit: always,
   async inflict({ victims }, random) {
     const victim = await take(victims, random)
+    const beganMs = performance.now()
     victim.signal('SIGSTOP')
     const mend = async () => {
       await delay(pauseMs)
       victim.signal('SIGCONT')
       victim.busy = false
     }
-    return { what: victim.name, over: mend() }
+    return { beganMs, what: victim.name, over: mend() }
   },
 }
 
@@ -54,6 +56,7 @@ const jump: FaultKind = {
     const seconds = random.pick([jumpSeconds, -jumpSeconds])
     const lastsMs = random.between(6_000, 15_000)
     const victim = await take(victims, random)
+    const beganMs = performance.now()
     victim.setClock(seconds)
     const mend = async () => {
       await delay(lastsMs)
@@ -61,7 +64,7 @@ const jump: FaultKind = {
       await delay(1_100) // it looks once a second
       victim.busy = false
     }
-    return { what: `${victim.name} by ${seconds} s for ${Math.round(lastsMs)} ms`, over: mend() }
+    return { beganMs, what: `${victim.name} by ${seconds} s for ${Math.round(lastsMs)} ms`, over: mend() }
   },
 }
 

@@ -20,18 +20,26 @@ export function spread(values: readonly number[]): Spread {
   return { p50: sorted[Math.floor((sorted.length - 1) / 2)] ?? 0, max: sorted.at(-1) ?? 0 }
 }
 
-/** @param effectAt first effect of an issue. @param effects times of all first effects, ascending */
-export function figures(
-  faults: readonly Fault[],
-  effectAt: (issue: number) => number | undefined,
-  effects: readonly number[],
-): readonly FaultFigures[] {
-  return [...Map.groupBy(faults, ({ kind }) => kind)].map(([kind, list]) => ({
-    kind,
-    count: list.length,
-    silenceMs: spread(list.filter(({ pending }) => pending.length > 0).map((fault) => silenceOf(fault, effects))),
-    caughtUpMs: spread(list.map(({ beganMs, pending }) => latest(pending, effectAt) - beganMs).filter((ms) => ms > 0)),
-  }))
+/** One delivery; times are performance.now(). */
+export interface Served {
+  readonly acceptedMs: number
+  /** undefined: it never came */
+  readonly effectMs: number | undefined
+}
+
+export function figures(faults: readonly Fault[], served: readonly Served[]): readonly FaultFigures[] {
+  const effects = served.flatMap(({ effectMs }) => effectMs ?? []).sort((a, b) => a - b)
+  return [...Map.groupBy(faults, ({ kind }) => kind)].map(([kind, list]) => {
+    const struck = list
+      .map((fault) => ({ fault, lastMs: lastOfPending(fault, served) }))
+      .filter(({ lastMs }) => lastMs > 0)
+    return {
+      kind,
+      count: list.length,
+      silenceMs: spread(struck.map(({ fault }) => silenceOf(fault, effects))),
+      caughtUpMs: spread(struck.map(({ fault, lastMs }) => lastMs - fault.beganMs)),
+    }
+  })
 }
 
 function silenceOf({ beganMs, overMs }: Fault, effects: readonly number[]): number {
@@ -46,8 +54,13 @@ function silenceOf({ beganMs, overMs }: Fault, effects: readonly number[]): numb
   return longest
 }
 
-function latest(issues: readonly number[], effectAt: (issue: number) => number | undefined): number {
-  return issues.reduce((max, issue) => Math.max(max, effectAt(issue) ?? 0), 0)
+/** When the last of what was accepted before the fault, and had no effect then, had it; 0: there was nothing in flight. */
+function lastOfPending({ beganMs }: Fault, served: readonly Served[]): number {
+  return served.reduce(
+    (last, { acceptedMs, effectMs = 0 }) =>
+      acceptedMs <= beganMs && effectMs > beganMs ? Math.max(last, effectMs) : last,
+    0,
+  )
 }
 
 export interface Resumes {

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import type { Spread } from './measure.ts'
-import type { Result } from './run.ts'
+import type { Result } from './judge.ts'
 
 const begin = '<!-- chaos: begin -->'
 const end = '<!-- chaos: end -->'

@@ -5,9 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { writeCodex } from './codex.ts'
 import { embeddedGuild, type Guild, type GuildParts, servedGuild } from './configuration.ts'
 import { Deliveries } from './deliveries.ts'
-import { direct, type Fault } from './director.ts'
+import { direct } from './director.ts'
 import { faultKinds, plan } from './faults.ts'
-import { figures, type FaultFigures, type Resumes, resumes, resumeMsMax } from './measure.ts'
+import { judge, quietMs, type Result } from './judge.ts'
 import type { Config, Options } from './options.ts'
 import { guildCommand } from './process.ts'
 import { PostgresServer } from './postgres-server.ts'
@@ -21,36 +21,7 @@ import { waitFor } from './wait.ts'
 import type { World } from './world.ts'
 
 const senders = 24
-const quietMs = 240_000
 const acceptedMs = 120_000
-const lateMs = 60_000
-
-export interface Result {
-  readonly config: Config
-  readonly deliveries: number
-  readonly seed: number
-  readonly seconds: number
-  readonly folder: string
-  readonly accepted: number
-  readonly attempts: number
-  readonly refusals: Readonly<Record<string, number>>
-  /** from the first delivery to the last effect */
-  readonly perSecond: number
-  readonly lost: readonly number[]
-  readonly duplicated: readonly { readonly issue: number; readonly effects: number }[]
-  /** effects without an accepted delivery */
-  readonly strange: readonly number[]
-  readonly late: { readonly count: number; readonly maxMs: number; readonly why: Readonly<Record<string, number>> }
-  readonly faults: readonly (Pick<Fault, 'kind' | 'what'> & { readonly atMs: number; readonly lastedMs: number })[]
-  readonly figures: readonly FaultFigures[]
-  readonly skipped: Readonly<Record<string, string>>
-  readonly resumes: Resumes
-  readonly books: Books
-  readonly checks: Readonly<Record<string, { readonly code: number | null; readonly output: string }>>
-  readonly quiet: boolean
-  /** why this run does not prove what it should; empty: it does */
-  readonly failures: readonly string[]
-}
 
 export type Progress = (line: string) => void
 
@@ -88,7 +59,6 @@ export async function runConfiguration(config: Config, options: Options, progres
     target,
     deliveries,
     deliveriesMax: options.deliveries,
-    pending: () => [...deliveries.accepted.keys()].filter((issue) => target.firstEffect(issue) === undefined),
     postgres: servers?.postgres ?? null,
     redis: servers?.redis ?? null,
     proxies: { target: proxy, postgres: servers?.postgresProxy ?? null, redis: servers?.redisProxy ?? null },
@@ -225,115 +195,4 @@ async function verify({ env }: Guild): Promise<Result['checks']> {
     checks[`guild ${command}`] = { code, output }
   }
   return checks
-}
-
-interface Measured {
-  readonly world: World
-  readonly options: Options
-  readonly faults: readonly Fault[]
-  readonly books: Books
-  readonly checks: Result['checks']
-  readonly skipped: Readonly<Record<string, string>>
-  readonly quiet: boolean
-  readonly codes: readonly (number | null)[]
-  readonly seconds: number
-  readonly perSecond: number
-  readonly beganMs: number
-}
-
-function judge({ world, options, faults, books, checks, skipped, quiet, codes, beganMs, ...rest }: Measured): Result {
-  const { deliveries, target, config, folder } = world
-  const counts = target.counts()
-  const accepted = [...deliveries.accepted]
-  const lost = accepted.filter(([issue]) => !counts.has(issue)).map(([issue]) => issue)
-  const duplicated = [...counts].filter(([, n]) => n > 1).map(([issue, effects]) => ({ issue, effects }))
-  const strange = [...counts.keys()].filter((issue) => !deliveries.accepted.has(issue))
-  const effects = accepted.map(([issue]) => target.firstEffect(issue) ?? 0).filter((at) => at > 0)
-  const resumed = resumes(books.claims, faults, performance.timeOrigin, performance.now())
-  const late = lateness(accepted, target, faults)
-  const failures = [
-    ...(accepted.length < options.deliveries ? [`${options.deliveries - accepted.length} were never accepted`] : []),
-    ...(lost.length > 0 ? [`${lost.length} lost: #${lost.slice(0, 10).join(', #')}`] : []),
-    ...(duplicated.length > 0
-      ? [
-          `${duplicated.length} with more than one effect: #${duplicated
-            .slice(0, 10)
-            .map(({ issue }) => issue)
-            .join(', #')}`,
-        ]
-      : []),
-    ...(strange.length > 0 ? [`${strange.length} effects without an accepted delivery`] : []),
-    ...(resumed.late.length > 0
-      ? [
-          `${resumed.late.length} runs resumed later than ${resumeMsMax / 1_000} s, the latest after ${Math.round(resumed.ms.max)} ms`,
-        ]
-      : []),
-    ...(quiet ? [] : [`not quiet after ${quietMs / 1_000} s`]),
-    ...(books.misfits.length > 0
-      ? [`${books.misfits.length} do not add up in the database: ${books.misfits.slice(0, 5).join('; ')}`]
-      : []),
-    ...Object.entries(checks).flatMap(([name, { code, output }]) =>
-      code === 0 ? [] : [`${name} exits ${code}: ${output.trim()}`],
-    ),
-    ...Object.entries(books.audited).flatMap(([type, { rows, again }]) =>
-      again === 0 ? [] : [`${again} of ${rows} audit rows ${type} say what another has said`],
-    ),
-    ...world.processes.flatMap(({ name, deaths }) => (deaths > 0 ? [`${name} ended by itself, ${deaths} times`] : [])),
-    ...codes.flatMap((code, index) =>
-      code === 0 ? [] : [`${world.processes[index]?.name ?? ''} stopped with ${code}`],
-    ),
-  ]
-  return {
-    config,
-    deliveries: options.deliveries,
-    seed: options.seed,
-    folder,
-    accepted: accepted.length,
-    attempts: deliveries.attempts,
-    refusals: Object.fromEntries(deliveries.refusals),
-    lost,
-    duplicated,
-    strange,
-    late,
-    faults: faults.map(({ kind, what, beganMs: at, overMs }) => ({
-      kind,
-      what,
-      atMs: Math.round(at - beganMs),
-      lastedMs: Math.round(overMs - at),
-    })),
-    figures: figures(
-      faults,
-      (issue) => target.firstEffect(issue),
-      effects.toSorted((a, b) => a - b),
-    ),
-    skipped,
-    resumes: resumed,
-    books,
-    checks,
-    quiet,
-    failures,
-    ...rest,
-  }
-}
-
-/** Later than 60 s from its acceptance to its effect, and what happened in between. */
-function lateness(
-  accepted: readonly (readonly [number, number])[],
-  target: FakeTarget,
-  faults: readonly Fault[],
-): Result['late'] {
-  const why: Record<string, number> = {}
-  let count = 0
-  let maxMs = 0
-  for (const [issue, atMs] of accepted) {
-    const effectMs = target.firstEffect(issue)
-    if (effectMs === undefined) continue
-    maxMs = Math.max(maxMs, effectMs - atMs)
-    if (effectMs - atMs <= lateMs) continue
-    count += 1
-    const first = faults.find(({ beganMs, overMs }) => overMs >= atMs && beganMs <= effectMs)
-    const cause = first ? `first ${first.kind}` : 'no fault in between'
-    why[cause] = (why[cause] ?? 0) + 1
-  }
-  return { count, maxMs: Math.round(maxMs), why }
 }

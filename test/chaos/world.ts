@@ -18,8 +18,6 @@ export interface World {
   readonly postgres: PostgresServer | null
   readonly redis: RedisServer | null
   readonly deliveriesMax: number
-  /** issues whose delivery was accepted and that have no effect yet */
-  pending(): readonly number[]
   /** Fills the disk of the artifacts, and gives back what empties it; null: this machine does not let us. */
   readonly disk: { readonly fill: (() => Promise<() => Promise<void>>) | null }
   /** in front of the target; in front of the stores where there are any */

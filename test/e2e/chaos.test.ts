@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
-import type { Result } from '../chaos/run.ts'
+import type { Result } from '../chaos/judge.ts'
 
 const script = fileURLToPath(new URL('../chaos/chaos.ts', import.meta.url))
 

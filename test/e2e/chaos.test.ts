@@ -16,7 +16,7 @@ async function chaos(...args: readonly string[]): Promise<{ readonly code: unkno
   return { code, result: results[0] }
 }
 
-it('loses and repeats nothing while processes are killed and answers are lost', { timeout: 120_000 }, async () => {
+it('loses and repeats nothing while processes are killed and answers are lost', { timeout: 240_000 }, async () => {
   const { code, result } = await chaos(
     '--deliveries',
     '60',
@@ -35,7 +35,7 @@ it('loses and repeats nothing while processes are killed and answers are lost', 
   })
 })
 
-it('says so when a delivery was lost, and when an effect happened twice', { timeout: 120_000 }, async () => {
+it('says so when a delivery was lost, and when an effect happened twice', { timeout: 240_000 }, async () => {
   const { code, result } = await chaos(
     '--deliveries',
     '10',

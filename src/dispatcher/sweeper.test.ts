@@ -1,3 +1,5 @@
+import { PostgresBus } from '../bus/postgres/postgres-bus.ts'
+import { PostgresOutbox } from '../bus/postgres/postgres-outbox.ts'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { openTestDatabase } from '../../test/database.ts'
 import { anAgent, anEvent, aRoute, aSnapshot, RecordingOutbox, text } from '../../test/dispatch.ts'
@@ -93,6 +95,46 @@ it('leaves alone what only waits in a long queue, and sends what is older than a
   // However long the queue: not longer than the longest pause.
   now = new Date(start.getTime() + 20 * 60_000)
   expect(await sweep(3_600_000)).toBe(1)
+})
+
+it('sends again what was taken from the bus, and only that', async () => {
+  const bus = new PostgresBus({ database: db, clock, log: silentLog })
+  const stop = new AbortController()
+  const got: string[] = []
+  try {
+    // The group is there before the message is.
+    const first = Promise.withResolvers<void>()
+    const consuming = bus.consume(
+      { topic: 'guild.events.agent.*', group: 'executor', maxInFlight: 1 },
+      (batch) => {
+        got.push(...batch.map(({ id }) => id))
+        first.resolve()
+        return Promise.resolve([])
+      },
+      stop.signal,
+    )
+    const real = new PostgresOutbox(bus)
+    now = new Date(start.getTime() + 60_000)
+    expect(await sweepInvocations({ database: db, outbox: real, clock, bus, log: silentLog })).toBe(1)
+    await first.promise
+    stop.abort()
+    await consuming
+    await sweepInvocations({ database: db, outbox: real, clock, bus, log: silentLog })
+    await db.query(text(`UPDATE guild_core.invocations SET republished_at = NULL`))
+    await sweepInvocations({ database: db, outbox: real, clock, bus, log: silentLog })
+    const waiting = async () => (await bus.lag()).map(({ ready }) => ready)
+    expect(await waiting()).toEqual([1])
+    await db.query(text('DELETE FROM guild_bus.deliveries'))
+    now = new Date(start.getTime() + 130_000)
+    expect(await sweepInvocations({ database: db, outbox: real, clock, bus, log: silentLog })).toBe(1)
+    expect(await waiting()).toEqual([1])
+    // It waits there now, and is not sent once more.
+    now = new Date(start.getTime() + 600_000)
+    expect(await sweepInvocations({ database: db, outbox: real, clock, bus, log: silentLog })).toBe(0)
+    expect(got).toHaveLength(1)
+  } finally {
+    await bus.close()
+  }
 })
 
 it('runs until told to stop, also through failures', async () => {

@@ -19,6 +19,10 @@ const cases: Readonly<{ [name: string]: { readonly about: string; readonly load:
     about: 'from an inbound event to READY on the topic of its agent',
     load: async () => (await import('./dispatch.ts')).dispatch,
   },
+  b3: {
+    about: 'the whole line: event, run, confirmed action, audit row',
+    load: async () => (await import('./whole-line.ts')).wholeLine,
+  },
   b4: {
     about: 'one hop of the bus, against BullMQ, pg-boss, graphile-worker and loops written by hand',
     load: async () => (await import('./bus-hop.ts')).busHop,

@@ -96,8 +96,8 @@ export function clientDatabase(): Database {
     })
   const queryIn =
     (tx: number | null) =>
-    <Row>(statement: Statement, params: readonly Param[] = []): Promise<Result<Row>> =>
-      call({ kind: 'query', tx, statement, params }) as Promise<Result<Row>> // what the database answered there
+    <Row>({ name, text }: Statement, params: readonly Param[] = []): Promise<Result<Row>> =>
+      call({ kind: 'query', tx, statement: { name, text }, params }) as Promise<Result<Row>> // what the database answered there
   return {
     kind: 'pglite',
     query: queryIn(null),

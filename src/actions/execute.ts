@@ -16,7 +16,7 @@ export function actionExecutor(deps: ActionExecutorDeps): { readonly consumer: C
   const sweeper = new ActionSweeper(deps, lanes)
   lanes.onDue = (at) => sweeper.wakeAt(at)
   const consumer: Consumer = {
-    subscription: { topic: topics.actions, group: 'actions', maxInFlight: deps.maxInFlight ?? 8 },
+    subscription: { topic: topics.actions, group: 'actions', maxInFlight: deps.maxInFlight ?? 16 },
     async handle(batch, signal) {
       for (const delivery of batch) await lanes.drain(body.parse(delivery.body).action_id, signal)
       // Told to stop in the middle of a lane: another process gets the message at once, instead of a sweeper finding the rows.

@@ -49,7 +49,7 @@ export interface ActionExecutorDeps extends RateDeps {
   readonly dryRun?: boolean
   readonly tracer?: Tracer
   readonly sweeps?: Sweeps
-  /** lanes worked on at once; default 8 */
+  /** lanes worked on at once; default 16 */
   readonly maxInFlight?: number
   /** in [0, 1), for jitter; default Math.random */
   readonly random?: () => number

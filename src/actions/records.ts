@@ -69,8 +69,9 @@ export async function recordAction(
     codex_commit: action.codex_commit,
     detail: record.detail ?? {},
   }
-  await recordDecisions(tx, [decision])
-  if (record.audit) await outbox.add(tx, topics.audit, [auditMessage(auditEntry(action, record, record.audit))])
+  const entries = record.audit ? [auditMessage(auditEntry(action, record, record.audit))] : []
+  // In one breath: neither waits for the answer to the other.
+  await Promise.all([recordDecisions(tx, [decision]), outbox.add(tx, topics.audit, entries)])
   if (action.awaited) await tellRun(tx, outbox, action, record.outcome)
   if (action.undo_of !== null && record.outcome === 'SUCCEEDED')
     await markUndone(tx, outbox, action, action.undo_of, record)

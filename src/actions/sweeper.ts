@@ -65,7 +65,7 @@ export class ActionSweeper implements Service {
       if (kind !== 'due') continue
       if (at > now) this.wakeAt(at)
       else if (this.#running.has(id)) continue
-      else if (this.#running.size < (this.#deps.maxInFlight ?? 8)) {
+      else if (this.#running.size < (this.#deps.maxInFlight ?? 16)) {
         this.#start(id, signal)
         started += 1
       } else this.#more = true

@@ -169,8 +169,11 @@ export class Journal {
     const [steps, decisions] = [this.#heldSteps.length, this.#heldDecisions.length]
     const entry = await this.#db.transaction(async (tx) => {
       const result = this.#clean(await work(tx))
-      await this.#write(tx, result)
-      await recordDecisions(tx, this.#heldDecisions.slice(0, decisions), this.#redactor)
+      // In one breath: neither waits for the answer to the other.
+      await Promise.all([
+        this.#write(tx, result),
+        recordDecisions(tx, this.#heldDecisions.slice(0, decisions), this.#redactor),
+      ])
       return result
     })
     this.#committed(entry, steps, decisions)

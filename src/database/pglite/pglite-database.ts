@@ -100,7 +100,9 @@ export class PgliteDatabase implements MigratableDatabase {
   }
 
   async #attempt<T>(work: (tx: ScriptRunner) => Promise<T>, ensureOpen: () => void): Promise<T> {
-    await explained('BEGIN', this.#engine.run('BEGIN', []))
+    // Served before whatever comes next: nobody need wait for its answer before asking.
+    const begun = explained('BEGIN', this.#engine.run('BEGIN', []))
+    begun.catch(() => undefined) // told below
     try {
       const result = await work({
         query: async <Row>(statement: Statement, params: readonly Param[] = []) => {
@@ -112,6 +114,7 @@ export class PgliteDatabase implements MigratableDatabase {
           await explained('a script', this.#engine.script(text))
         },
       })
+      await begun
       const commit = await explained('COMMIT', this.#engine.run('COMMIT', []))
       if (commit.tag === 'ROLLBACK') throw abortedTransaction()
       return result

@@ -8,10 +8,12 @@ import { githubActionTypes } from '../src/actions/targets/github.ts'
 import { FileArtifacts } from '../src/artifacts/file.ts'
 import { auditWriter } from '../src/audit/writer.ts'
 import type { Consumer } from '../src/bus/bus.ts'
+import { PostgresCache } from '../src/cache/postgres/postgres-cache.ts'
 import { PostgresBus } from '../src/bus/postgres/postgres-bus.ts'
 import { PostgresOutbox } from '../src/bus/postgres/postgres-outbox.ts'
 import { compileCondition } from '../src/codex/condition.ts'
-import { agent as agentSchema, connector } from '../src/codex/kinds.ts'
+import { connector } from '../src/codex/kind-connector.ts'
+import { agent as agentSchema } from '../src/codex/kinds.ts'
 import { type Codex, type CodexSnapshot, type CompiledAgent, noPrivacy } from '../src/codex/snapshot.ts'
 import type { Database } from '../src/database/database.ts'
 import { GatheredDatabase } from '../src/database/gathered-database.ts'
@@ -226,6 +228,7 @@ function parts(
     }),
     actionExecutor({
       db: new GatheredDatabase(database),
+      cache: new PostgresCache({ database, clock, log }),
       outbox,
       codex,
       targetOf: () => target,

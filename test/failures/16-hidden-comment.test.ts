@@ -220,7 +220,7 @@ function leaksIn(text: string): readonly string[] {
 /** Every row of every table but the raw events, which are kept as they came: they decide what is a duplicate. */
 async function leakingRows(from: Database): Promise<readonly string[]> {
   const tables = `SELECT table_schema || '.' || table_name AS name FROM information_schema.tables
-    WHERE table_schema LIKE 'guild\\_%' AND table_type = 'BASE TABLE' AND table_name <> 'events'`
+    WHERE table_schema LIKE 'guild\\_%' AND table_type = 'BASE TABLE' AND table_name !~ '^events(_|$)'`
   const { rows } = await from.query<{ name: string }>(statement('tables', tables))
   expect(rows.length).toBeGreaterThan(15)
   const found: string[] = []

@@ -87,7 +87,11 @@ it('works off what an outage has left behind as fast as it can, not so many per 
   }
   const text = "UPDATE guild_core.actions SET updated_at = now() - interval '1 minute' WHERE id = ANY($1::text[])"
   await db.query({ name: '', text }, [ids])
-  const { sweeper } = wired({ maxInFlight: 2 })
+  let looks = 0
+  const look = async () => {
+    looks += 1
+  }
+  const { sweeper } = wired({ maxInFlight: 2, sweeps: { done: look, failed: look } })
   const stop = new AbortController()
   const running = sweeper.run(stop.signal)
   // Two per look, and a look every 3 s, would take half a minute.
@@ -99,6 +103,8 @@ it('works off what an outage has left behind as fast as it can, not so many per 
       },
     )
     .toBe(20)
+  // A look reads all that is open: one for each free place would be most of the work.
+  expect(looks).toBeLessThan(8)
   stop.abort()
   await running
 })

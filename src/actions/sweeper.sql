@@ -13,7 +13,7 @@ FROM (
 UNION ALL
 SELECT id, 'expired', expires_at FROM guild_core.actions
 WHERE state IN ('PROPOSED', 'HELD', 'APPROVED', 'READY', 'RETRY') AND expires_at <= $1
-ORDER BY at LIMIT 64;
+ORDER BY at LIMIT $3::integer;
 
 -- name: expire
 UPDATE guild_core.actions SET state = 'EXPIRED', reason = 'its time ran out', finished_at = $2, updated_at = $2

@@ -8,6 +8,10 @@ const sql = statements(import.meta.url, './sweeper.sql', ['survey', 'expire', 'e
 
 const pollMs = 3_000
 const pollMsMin = 50
+/** A look costs more the more is open: the next one comes no sooner than so many times what the last one took. */
+const restPerLook = 4
+/** `LIMIT` of the survey. */
+const lookMax = 512
 /** A READY action younger than this has a message on its way. */
 const lostAfterMs = 5_000
 
@@ -17,8 +21,11 @@ export class ActionSweeper implements Service {
   readonly #deps: ActionExecutorDeps
   readonly #lanes: ActionLanes
   readonly #running = new Map<string, Promise<void>>()
-  /** The last look found more than there was room for. */
+  /** Found due by the last look, and no room for them yet. */
+  #waiting: string[] = []
+  /** The last look was cut off: there may be more to find. */
   #more = false
+  #lookMs = 0
   #nextAt = 0
   #wake: AbortController = new AbortController()
 
@@ -52,30 +59,40 @@ export class ActionSweeper implements Service {
   /** One look. Starts lanes that are due and does not wait for them. @returns what it found */
   async sweep(signal: AbortSignal): Promise<Swept> {
     const now = this.#deps.clock.now()
-    const { rows } = await this.#deps.db.query<Due>(sql.survey, [now, lostAfterMs])
+    const began = performance.now()
+    const { rows } = await this.#deps.db.query<Due>(sql.survey, [now, lostAfterMs, lookMax])
+    this.#lookMs = performance.now() - began
     const expired = rows.filter(({ kind }) => kind === 'expired')
     if (expired.length > 0)
       await this.#expire(
         expired.map(({ id }) => id),
         now,
       )
-    this.#more = false
-    let started = 0
+    this.#more = rows.length >= lookMax
+    this.#waiting = []
     for (const { id, kind, at } of rows) {
       if (kind !== 'due') continue
       if (at > now) this.wakeAt(at)
-      else if (this.#running.has(id)) continue
-      else if (this.#running.size < (this.#deps.maxInFlight ?? 16)) {
-        this.#start(id, signal)
-        started += 1
-      } else this.#more = true
+      else if (!this.#running.has(id)) this.#waiting.push(id)
     }
-    return { started, expired: expired.length }
+    return { started: this.#startWaiting(signal), expired: expired.length }
   }
 
   /** Resolves when what the last looks have started is over. */
   async settled(): Promise<void> {
     await Promise.all(this.#running.values())
+  }
+
+  /** As many as there is room for. What became of them since they were found their lanes will see. */
+  #startWaiting(signal: AbortSignal): number {
+    let started = 0
+    while (this.#running.size < (this.#deps.maxInFlight ?? 16) && !signal.aborted) {
+      const id = this.#waiting.shift()
+      if (id === undefined) break
+      this.#start(id, signal)
+      started += 1
+    }
+    return started
   }
 
   #start(id: string, signal: AbortSignal): void {
@@ -85,17 +102,21 @@ export class ActionSweeper implements Service {
       .finally(() => {
         this.#running.delete(id)
         // After an outage everything is due at once, and no message announces it: the next one follows when there is room.
-        if (this.#more) this.wakeAt(this.#deps.clock.now())
+        this.#startWaiting(signal)
+        if (this.#more && this.#waiting.length === 0) this.wakeAt(this.#deps.clock.now())
       })
     this.#running.set(id, work)
   }
 
+  /** Until something falls due or is announced, and no sooner than the last look allows. */
   async #sleep(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps
     this.#wake = new AbortController()
+    const restedAt = clock.now().getTime() + Math.min(pollMs, restPerLook * this.#lookMs)
     for (;;) {
-      const ms = this.#nextAt - this.#deps.clock.now().getTime()
+      const ms = Math.max(this.#nextAt, restedAt) - clock.now().getTime()
       if (ms <= 0 || signal.aborted) break
-      await this.#deps.clock.sleep(Math.max(pollMsMin, ms), AbortSignal.any([signal, this.#wake.signal]))
+      await clock.sleep(Math.max(pollMsMin, ms), AbortSignal.any([signal, this.#wake.signal]))
       if (!this.#wake.signal.aborted) break
       this.#wake = new AbortController()
     }

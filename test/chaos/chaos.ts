@@ -11,9 +11,33 @@ import { runConfiguration } from './run.ts'
 
 const page = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url))
 
-process.once('SIGINT', () => process.exit(130))
-process.once('SIGTERM', () => process.exit(143))
-process.exitCode = await main(process.argv.slice(2))
+class Interrupted extends Error {
+  readonly code: number
+
+  constructor(code: number) {
+    super('interrupted')
+    this.code = code
+  }
+}
+
+/** Ctrl-C takes everything down that was started; a second one ends at once. */
+const interrupted = new AbortController()
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.on(signal, () => {
+    if (interrupted.signal.aborted) process.exit(code)
+    say('\ninterrupted: taking down what was started\n')
+    interrupted.abort(new Interrupted(code))
+  })
+}
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof Interrupted)) throw error
+  process.exit(error.code)
+}
 
 async function main(args: readonly string[]): Promise<number> {
   let options: Options | 'help'
@@ -30,7 +54,7 @@ async function main(args: readonly string[]): Promise<number> {
   const results: Result[] = []
   for (const config of options.configs) {
     say(`${config}: ${options.deliveries} deliveries, ${options.faults} faults, --seed ${options.seed}\n`)
-    const result = await runConfiguration(config, options, progressLine())
+    const result = await runConfiguration(config, options, progressLine(), interrupted.signal)
     clearLine()
     if (!options.json) process.stdout.write(`\n${section(result)}\n`)
     for (const [kind, why] of Object.entries(result.skipped)) say(`skipped: ${kind} (${why})\n`)

@@ -25,8 +25,16 @@ const acceptedMs = 120_000
 
 export type Progress = (line: string) => void
 
-/** One configuration, from nothing to the reconciliation. Leaves nothing behind unless told to. */
-export async function runConfiguration(config: Config, options: Options, progress: Progress): Promise<Result> {
+/**
+ * One configuration, from nothing to the reconciliation. Leaves nothing behind unless told to, also when it is interrupted.
+ * @throws the reason of `interrupted` once everything that was started is gone
+ */
+export async function runConfiguration(
+  config: Config,
+  options: Options,
+  progress: Progress,
+  interrupted: AbortSignal,
+): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), `guild-chaos-${config.replace('+', '-')}-`))
   await using stack = new AsyncDisposableStack()
   if (!options.keep) stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
@@ -64,7 +72,15 @@ export async function runConfiguration(config: Config, options: Options, progres
     proxies: { target: proxy, postgres: servers?.postgresProxy ?? null, redis: servers?.redisProxy ?? null },
     disk: { fill: disk.fill },
   }
-  return await play(world, guild, options, stop, progress)
+  const playing = play(world, guild, options, stop, progress)
+  playing.catch(() => undefined) // once interrupted, what it waits for is taken away from under it
+  return await Promise.race([playing, aborted(interrupted)])
+}
+
+async function aborted(signal: AbortSignal): Promise<never> {
+  if (!signal.aborted)
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  throw signal.reason
 }
 
 async function openServers(config: Config, folder: string, stack: AsyncDisposableStack) {

@@ -78,9 +78,9 @@ export class ActionSweeper implements Service {
     return { started: this.#startWaiting(signal), expired: expired.length }
   }
 
-  /** Resolves when what the last looks have started is over. */
+  /** Resolves when what the last looks have found is over, also what had to wait for room. */
   async settled(): Promise<void> {
-    await Promise.all(this.#running.values())
+    while (this.#running.size > 0) await Promise.all(this.#running.values())
   }
 
   /** As many as there is room for. What became of them since they were found their lanes will see. */

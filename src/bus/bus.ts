@@ -9,7 +9,7 @@ export interface BusMessage {
   readonly priority?: Priority
   /** JSON, at most `bodyBytesMax`. */
   readonly body: unknown
-  /** Not delivered before this instant. */
+  /** Not delivered before this instant, and waiting since then: one in the past puts the message where it would stand had it come then. */
   readonly notBefore?: Date
 }
 

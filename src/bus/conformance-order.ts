@@ -145,6 +145,30 @@ export function orderRules(harness: () => BusHarness): void {
     expect(eater.ids).toEqual(['normal', 'low', 'high'])
   })
 
+  it('counts a message sent again as waiting since its notBefore', async () => {
+    const clock = new ManualClock()
+    await using stage = new Stage(harness(), clock)
+    const began = clock.now()
+    clock.advance(1_000)
+    await stage.publish('first', 'second')
+    clock.advance(60_000)
+    await stage.publish({ id: 'again', notBefore: began }, 'last', { id: 'recent', notBefore: clock.now() })
+    const eater = stage.eat({ maxInFlight: 1 })
+    await eater.seen(5)
+    expect(eater.ids).toEqual(['again', 'first', 'second', 'last', 'recent'])
+  })
+
+  it('gives a new group the place of a message that was sent again', async () => {
+    const clock = new ManualClock()
+    await using stage = new Stage(harness(), clock)
+    const began = clock.now()
+    clock.advance(1_000)
+    await stage.publish('first', { id: 'again', notBefore: began })
+    const eater = stage.eat({ maxInFlight: 1, group: 'late' })
+    await eater.seen(2)
+    expect(eater.ids).toEqual(['again', 'first'])
+  })
+
   it('keeps the place of a message that returns', async () => {
     await using stage = new Stage(harness())
     await stage.publish(...ids('m', 3))

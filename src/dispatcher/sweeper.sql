@@ -40,6 +40,8 @@ FROM (
       AND (republished_at IS NULL
         -- By a sweeper whose clock was ahead.
         OR republished_at > $1::timestamptz
+        -- That message arrived: a worker took the run since, and died.
+        OR republished_at < lease_until
         OR republished_at <= $1::timestamptz
           - interval '30 seconds' * CASE WHEN state = 'QUEUED' THEN power(2, least(republished - 1, 5)) ELSE 1 END)
     ELSE cancel IS NOT NULL OR id IN (SELECT held.id FROM held WHERE held.probing = 1 AND (held.room IS NULL OR held.place <= held.room))
@@ -49,4 +51,5 @@ FROM (
   FOR UPDATE SKIP LOCKED
 ) due
 WHERE i.id = due.id
-RETURNING i.id, i.agent_id, i.priority;
+-- What has begun, or has stood in line already, keeps its place on the bus.
+RETURNING i.id, i.agent_id, i.priority, CASE WHEN i.state <> 'QUEUED' THEN i.queued_at END AS since;

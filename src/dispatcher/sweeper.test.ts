@@ -71,12 +71,30 @@ it.each([
   ['is owned', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 300, 0],
   ['has just lost its owner', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 301, 0],
   ['has lost its owner', `state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`, 303, 1],
+  [
+    'was sent again and is still to be taken',
+    `state = 'RUNNING', lease_until = '2026-11-22T10:00:20Z', republished_at = '2026-11-22T10:00:25Z'`,
+    50,
+    0,
+  ],
+  [
+    'was sent again, taken and lost once more',
+    `state = 'RUNNING', lease_until = '2026-11-22T10:00:40Z', republished_at = '2026-11-22T10:00:25Z'`,
+    50,
+    1,
+  ],
   ['was sent again by a clock that was ahead', `republished_at = '2026-11-22T10:10:00Z', republished = 1`, 60, 1],
   ['waits for a person', `state = 'WAITING_APPROVAL'`, 320, 0],
   ['is over', `state = 'COMPLETED'`, 320, 0],
 ])('of a run that %s', async (_what, change, second, expected) => {
   await db.query(text(`UPDATE guild_core.invocations SET ${change}`))
   expect(await sweepAfter(second)).toBe(expected)
+})
+
+it('keeps the place of a run that has begun', async () => {
+  await db.query(text(`UPDATE guild_core.invocations SET state = 'RUNNING', lease_until = '2026-11-22T10:05:00Z'`))
+  expect(await sweepAfter(303)).toBe(1)
+  expect(outbox.sent).toMatchObject([{ message: { id, notBefore: start } }])
 })
 
 it('leaves alone what only waits in a long queue, and sends what is older than all that waits there', async () => {

@@ -60,18 +60,27 @@ export async function sweepInvocations(deps: DispatcherSweeperDeps): Promise<num
   const { database, outbox, clock, bus } = deps
   const waitingSince = bus ? await oldestWaiting(bus, clock) : null
   return database.transaction(async (tx) => {
-    const { rows } = await tx.query<{ id: string; agent_id: string; priority: Priority }>(sql.republish, [
-      clock.now(),
-      batchMax,
-      waitingSince,
-    ])
+    const { rows } = await tx.query<DueRow>(sql.republish, [clock.now(), batchMax, waitingSince])
     const perAgent = Map.groupBy(rows, (row) => row.agent_id)
     for (const [agentId, runs] of perAgent) {
-      const messages = runs.map(({ id, priority }): BusMessage => ({ id, priority, body: { invocation_id: id } }))
+      const messages = runs.map(({ id, priority, since }): BusMessage => ({
+        id,
+        priority,
+        body: { invocation_id: id },
+        ...(since && { notBefore: since }),
+      }))
       await outbox.add(tx, agentTopic(agentId), messages)
     }
     return rows.length
   })
+}
+
+interface DueRow {
+  readonly id: string
+  readonly agent_id: string
+  readonly priority: Priority
+  /** its place in the queue; null: at the end */
+  readonly since: Date | null
 }
 
 /** When the oldest message was published that waits for an executor; null: none waits. */

@@ -52,7 +52,7 @@ FROM (
   FOR UPDATE SKIP LOCKED
 ) next
 WHERE i.id = next.id
-RETURNING i.id, i.priority;
+RETURNING i.id, i.priority, i.queued_at;
 
 -- name: openBreaker
 -- After a run that failed: with the ones before it in the window, is it one too many? The same failures as the registry counts.

@@ -108,11 +108,17 @@ export async function releaseAdmission(
 ): Promise<void> {
   const { id, agent_id, slot_key, has_breaker } = journal.invocation
   if (slot_key !== null) {
-    const { rows } = await tx.query<{ id: string; priority: Priority }>(sql.wakeNext, [agent_id, slot_key, id])
+    const { rows } = await tx.query<{ id: string; priority: Priority; queued_at: Date }>(sql.wakeNext, [
+      agent_id,
+      slot_key,
+      id,
+    ])
     const messages = rows.map((next) => ({
       id: next.id,
       priority: next.priority,
       body: { invocation_id: next.id },
+      // It has stood in line already.
+      notBefore: next.queued_at,
     }))
     if (messages.length > 0) await outbox.add(tx, agentTopic(agent_id), messages)
   }

@@ -167,7 +167,7 @@ export class MemoryBus implements Bus {
 }
 
 function waitingSinceMs({ entry }: Open): number {
-  return rankOf(0, new Date(Math.max(entry.publishedAt.getTime(), entry.notBefore?.getTime() ?? 0)))
+  return rankOf(0, entry.notBefore ?? entry.publishedAt)
 }
 
 function bare(topic: string): string {

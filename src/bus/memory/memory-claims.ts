@@ -165,5 +165,5 @@ function orderKey({ entry }: Open): string {
 }
 
 function rank({ entry }: Open): number {
-  return rankOf(entry.lane, new Date(Math.max(entry.publishedAt.getTime(), entry.notBefore?.getTime() ?? 0)))
+  return rankOf(entry.lane, entry.notBefore ?? entry.publishedAt)
 }

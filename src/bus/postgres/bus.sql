@@ -1,5 +1,10 @@
 -- name: publish
-SELECT guild_bus.publish_all($1::json, $2::text, $3::timestamptz)
+-- $1 topics · $2 ids · $3 keys · $4 lanes · $5 not before · $6 bodies, parted by U+001E · $7 now · $8 wake within the transaction
+SELECT guild_bus.publish_many($1::text[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[], $6::text, $7::timestamptz, $8::boolean)
+  AS groups
+
+-- name: wake
+SELECT guild_bus.wake($1::integer[])
 
 -- name: ensureGroup
 SELECT guild_bus.ensure_group($1, $2, $3, $4::timestamptz) AS id

@@ -1,5 +1,5 @@
-import type { Database, Queryable, Result } from '../../database/database.ts'
-import { joinedJson, mergeable } from '../../database/gathered.ts'
+import type { Database, Param, Queryable, Result } from '../../database/database.ts'
+import { mergeable } from '../../database/gathered.ts'
 import { statements } from '../../database/statements.ts'
 import { backoffMs } from '../../kernel/backoff.ts'
 import type { Clock } from '../../kernel/clock.ts'
@@ -15,6 +15,7 @@ import { Wakes } from './wakes.ts'
 
 const sql = statements(import.meta.url, './bus.sql', [
   'publish',
+  'wake',
   'ensureGroup',
   'claim',
   'extend',
@@ -42,20 +43,20 @@ export interface PostgresBusDeps {
 interface Parcel {
   readonly messages: number
   readonly bytes: number
-  /** JSON each */
-  readonly meta: readonly string[]
-  readonly bodies: readonly string[]
+  readonly topics: readonly string[]
+  readonly wires: readonly WireMessage[]
 }
 
 const channel = 'guild_bus'
 /** Between two bodies in one text: JSON never holds it unescaped. */
 const bodyEnd = '\u001E'
 /** Within transactions that many callers share, too. */
-const publish = mergeable(sql.publish, (calls) => [
-  joinedJson(calls.map(([meta]) => meta ?? '[]')),
-  calls.map(([, bodies]) => String(bodies)).join(bodyEnd),
-  calls[0]?.[2] ?? null,
-])
+const publish = mergeable(sql.publish, (calls) => {
+  const joined = (index: number) => calls.flatMap((params) => listOf(params[index]))
+  const [first = []] = calls
+  const bodies = calls.map((params) => String(params[5])).join(bodyEnd)
+  return [joined(0), joined(1), joined(2), joined(3), joined(4), bodies, ...first.slice(6)]
+})
 /** One waits for the disk while another is worked on. */
 const statementsMax = 2
 const trimBatch = 5_000
@@ -77,7 +78,7 @@ export class PostgresBus implements Bus {
     this.#deps = deps
     const { database, clock, log } = deps
     this.#publishing = new GatheredPublish(
-      (parcels) => this.#write(database, parcels),
+      (parcels) => this.#publish(parcels),
       database.kind === 'pglite' ? 1 : statementsMax,
     )
     this.#wakes = new Wakes({
@@ -86,6 +87,9 @@ export class PostgresBus implements Bus {
       listen: (onNotify) => database.listen(channel, onNotify),
       due: async (groups) =>
         (await database.query<{ id: number }>(sql.due, [groups, this.#now()])).rows.map((row) => row.id),
+      notify: async (groups) => {
+        await database.query(sql.wake, [groups])
+      },
     })
   }
 
@@ -98,7 +102,7 @@ export class PostgresBus implements Bus {
   /** Publishes if, and only if, the caller's transaction commits; one statement, however many topics. */
   async publishIn(tx: Queryable, batches: readonly TopicBatch[]): Promise<void> {
     const parcel = parcelOf(batches)
-    if (parcel.messages > 0) await this.#write(tx, [parcel])
+    if (parcel.messages > 0) await this.#write(tx, [parcel], true)
   }
 
   async ensureGroup(subscription: Pick<Subscription, 'topic' | 'group' | 'from'>): Promise<void> {
@@ -212,10 +216,28 @@ export class PostgresBus implements Bus {
     return id
   }
 
-  async #write(tx: Queryable, parcels: readonly Parcel[]): Promise<void> {
-    const meta = parcels.flatMap((parcel) => parcel.meta)
-    const bodies = parcels.flatMap((parcel) => parcel.bodies)
-    await tx.query(publish, [`[${meta.join(',')}]`, bodies.join(bodyEnd), this.#now()])
+  /** In a transaction of its own, which on a server does not notify: it would hold the next one up until its commit is on the disk. */
+  async #publish(parcels: readonly Parcel[]): Promise<void> {
+    const { database } = this.#deps
+    const alone = database.kind === 'pglite'
+    const groups = await this.#write(database, parcels, alone)
+    if (!alone) this.#wakes.announce(groups)
+  }
+
+  /** @returns the groups that may have something to claim */
+  async #write(tx: Queryable, parcels: readonly Parcel[], wake: boolean): Promise<readonly number[]> {
+    const wires = parcels.flatMap((parcel) => parcel.wires)
+    const { rows } = await tx.query<{ groups: readonly number[] }>(publish, [
+      parcels.flatMap((parcel) => parcel.topics),
+      wires.map(({ id }) => id),
+      wires.map(({ key }) => key),
+      wires.map(({ lane }) => lane),
+      wires.map(({ notBefore }) => notBefore?.toISOString() ?? null),
+      wires.map(({ body }) => body).join(bodyEnd),
+      this.#now(),
+      wake,
+    ])
+    return rows[0]?.groups ?? []
   }
 
   #now(): Date | null {
@@ -224,14 +246,14 @@ export class PostgresBus implements Bus {
 }
 
 function parcelOf(batches: readonly TopicBatch[]): Parcel {
-  const wires = batches.flatMap(({ topic, messages }) => toWire(topic, messages).map((wire) => ({ topic, wire })))
-  const bodies = wires.map(({ wire }) => wire.body)
-  const bytes = bodies.reduce((sum, body) => sum + body.length, 0)
-  return { messages: wires.length, bytes, meta: wires.map(({ topic, wire }) => metaOf(topic, wire)), bodies }
+  const wires = batches.flatMap(({ topic, messages }) => toWire(topic, messages))
+  const topics = batches.flatMap(({ topic, messages }) => messages.map(() => topic))
+  const bytes = wires.reduce((sum, { body }) => sum + body.length, 0)
+  return { messages: wires.length, bytes, topics, wires }
 }
 
-function metaOf(topic: string, { id, key, lane, notBefore }: WireMessage): string {
-  return JSON.stringify({ topic, id, key, lane, not_before: notBefore })
+function listOf(param: Param | undefined): readonly string[] {
+  return Array.isArray(param) ? (param as readonly string[]) : [] // elements are sent as text, numbers and nulls alike
 }
 
 interface PeekRow {

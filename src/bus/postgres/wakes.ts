@@ -6,6 +6,8 @@ export interface WakesDeps {
   readonly listen: (onNotify: (payload: string) => void) => Promise<() => Promise<void>>
   /** Which of the groups have something to claim. */
   readonly due: (groups: readonly number[]) => Promise<readonly number[]>
+  /** Tells the consumers of other processes. */
+  readonly notify: (groups: readonly number[]) => Promise<void>
   readonly clock: Clock
   readonly log: Log
 }
@@ -18,6 +20,9 @@ const pollMs = 2_000
 export class Wakes {
   readonly #deps: WakesDeps
   readonly #consumers = new Map<number, Set<() => void>>()
+  /** groups to tell other processes about, and the telling that is under way */
+  readonly #untold = new Set<number>()
+  #telling: Promise<void> | undefined
   #watch: { readonly stop: AbortController; readonly ended: Promise<void> } | undefined
 
   constructor(deps: WakesDeps) {
@@ -41,9 +46,34 @@ export class Wakes {
     for (const group of groups) for (const wake of this.#consumers.get(group) ?? []) wake()
   }
 
+  /**
+   * Wakes the consumers of this process, and has those of others told: one statement at a time for whatever has come meanwhile. Should
+   * it fail, their poll finds what there is.
+   */
+  announce(groups: readonly number[]): void {
+    this.wake(groups)
+    for (const group of groups) this.#untold.add(group)
+    if (this.#untold.size > 0) this.#telling ??= this.#tell()
+  }
+
   async close(): Promise<void> {
     this.#watch?.stop.abort()
     await this.#watch?.ended
+    await this.#telling
+  }
+
+  /** Never rejects. */
+  async #tell(): Promise<void> {
+    while (this.#untold.size > 0) {
+      const groups = [...this.#untold]
+      this.#untold.clear()
+      try {
+        await this.#deps.notify(groups)
+      } catch (error) {
+        this.#deps.log.debug({ why: reasonOf(error) }, 'other processes not woken')
+      }
+    }
+    this.#telling = undefined
   }
 
   /** Never rejects. */

@@ -156,7 +156,7 @@ local function append(topic, messages, from, upto, at)
     else
       local more = {}
       if later ~= '' then
-        since = math.max(at, tonumber(later))
+        since = tonumber(later)
         more = { 'notBefore', later }
       end
       if key ~= '' then
@@ -185,7 +185,7 @@ end
 
 local function member_of_entry(topic, entry, fields)
   local ms, n = string.match(entry[1], '^(%d+)-(%d+)$')
-  local since = math.max(tonumber(fields.at), tonumber(fields.notBefore or 0))
+  local since = tonumber(fields.notBefore or fields.at)
   -- The second value: since when it waits.
   return member_of(tonumber(ms), tonumber(n), tonumber(fields.lane), since, topic, fields.key), since
 end

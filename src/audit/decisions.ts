@@ -35,13 +35,20 @@ export async function recordDecisions(
   redactor: Redactor = standardRedactor,
 ): Promise<void> {
   if (decisions.length === 0) return
-  // One look at all of them tells whether any need be looked at alone.
-  const isClean = redactor.isClean(decisions.map(({ reason, detail }) => ({ reason, detail: detail ?? null })))
-  const clean = isClean ? decisions : decisions.map((decision) => cleaned(decision, redactor))
-  await tx.query(insert, [JSON.stringify(clean)])
+  await tx.query(insert, [JSON.stringify(cleanDecisions(decisions, redactor))])
 }
 
-function cleaned(decision: Decision, redactor: Redactor): Decision {
+/** For who writes decisions in a statement of its own: without the secrets that their texts may hold. */
+export function cleanDecisions<Some extends Pick<Decision, 'reason' | 'detail'>>(
+  decisions: readonly Some[],
+  redactor: Redactor = standardRedactor,
+): readonly Some[] {
+  // One look at all of them tells whether any need be looked at alone.
+  const isClean = redactor.isClean(decisions.map(({ reason, detail }) => ({ reason, detail: detail ?? null })))
+  return isClean ? decisions : decisions.map((decision) => cleaned(decision, redactor))
+}
+
+function cleaned<Some extends Pick<Decision, 'reason' | 'detail'>>(decision: Some, redactor: Redactor): Some {
   return {
     ...decision,
     reason: redactor.storedText(decision.reason),

@@ -1,7 +1,7 @@
 import type { Consumer, Delivery, Nack } from '../bus/bus.ts'
 import type { Outbox } from '../bus/outbox.ts'
 import { auditMessages } from '../audit/audit.ts'
-import { recordDecisions } from '../audit/decisions.ts'
+import { cleanDecisions } from '../audit/decisions.ts'
 import type { Codex, CodexSnapshot } from '../codex/snapshot.ts'
 import type { Database, Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
@@ -17,10 +17,10 @@ import { type Arrival, decide, type Ruling } from './decide.ts'
 import type { EchoConfirmer } from './echo.ts'
 import { eventSchema } from './event-schema.ts'
 import { checkHeadroom, type Headroom } from './headroom.ts'
-import { auditEntry, cancelRows, decisionsOf, eventRow, invocationRows, joinRows, receiptRow, woken } from './rows.ts'
+import { auditEntry, cancelRows, decisionsOf, invocationRows, joinRows, receptionRow, woken } from './rows.ts'
 import { bury, type Unreadable } from './unreadable.ts'
 
-const sql = statements(import.meta.url, './dispatcher.sql', ['lookUp', 'write'])
+const sql = statements(import.meta.url, './dispatcher.sql', ['lookUp', 'write', 'overlap'])
 
 export interface DispatcherDeps {
   readonly database: Database
@@ -45,8 +45,8 @@ const refusalsMax = 10
 const attemptsMax = 200
 
 /**
- * From `guild.events.inbound` to invocations: one transaction per batch, with three statements of its own whatever the batch's size
- * (look up, write, decisions; a fourth where trees of causes continue or runs overlap) and one publish for the audit trail and all agents woken. Every message ends in one receipt
+ * From `guild.events.inbound` to invocations: one transaction per batch, with two statements of its own whatever the batch's size
+ * (look up, write; up to two more where trees of causes continue or runs overlap) and one publish for the audit trail and all agents woken. Every message ends in one receipt
  * with one disposition (law 5); what is no event goes to the dead letters. Idempotent: a receipt that is known changes nothing.
  * A batch that the database refuses is tried again one by one, so that one bad message never takes its neighbours along.
  */
@@ -128,10 +128,6 @@ async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Pr
         .filter(({ event }) => !won.has(event.metadata.receipt_id))
         .map((ruling) => original(ruling, events))
     }
-    await recordDecisions(
-      tx,
-      written.flatMap((ruling) => decisionsOf(ruling, snapshot, at)),
-    )
     await publish(tx, deps, snapshot, written, at)
     return written
   })
@@ -174,17 +170,21 @@ async function write(
   if (rulings.length === 0) return new Set()
   const events = rulings.filter(({ disposition }) => disposition !== 'DUPLICATE')
   const { rows } = await tx.query<{ id: string }>(sql.write, [
-    JSON.stringify(events.map((ruling) => eventRow(ruling, snapshot, at))),
-    JSON.stringify(rulings.map(receiptRow)),
-    JSON.stringify(events.flatMap((ruling) => invocationRows(ruling, events, snapshot, at))),
-    JSON.stringify(joinRows(events)),
-    JSON.stringify(cancelRows(events)),
+    JSON.stringify(rulings.map(receptionRow)),
+    JSON.stringify(invocationRows(events)),
+    JSON.stringify(cleanDecisions(rulings.flatMap(decisionsOf))),
+    at,
+    snapshot.commit,
+    snapshot.hash,
   ])
   const won = new Set(rows.map(({ id }) => id))
+  const ours = events.filter(({ event }) => won.has(event.metadata.receipt_id))
   // An event may have joined the run of another in this batch, which another dispatcher has won: then nothing of this is true.
-  if (events.some((ruling) => won.has(ruling.event.metadata.receipt_id) && joinsLost(ruling, events, won))) {
+  if (ours.some((ruling) => joinsLost(ruling, events, won))) {
     throw new GuildError('GUILD_OVERLOADED', { why: 'another dispatcher has won a run that events of this batch join' })
   }
+  const [joins, cancels] = [joinRows(ours), cancelRows(ours)]
+  if (joins.length + cancels.length > 0) await tx.query(sql.overlap, [JSON.stringify(joins), JSON.stringify(cancels)])
   return won
 }
 

@@ -1,6 +1,7 @@
 import type { AuditEntry } from '../audit/audit.ts'
 import type { Decision } from '../audit/decisions.ts'
 import type { CodexSnapshot } from '../codex/snapshot.ts'
+import type { GuildEvent } from '../kernel/event.ts'
 import { hashId } from '../kernel/ids.ts'
 import type { JsonObject } from '../kernel/json.ts'
 import type { Ruling } from './decide.ts'
@@ -8,94 +9,53 @@ import type { Ruling } from './decide.ts'
 /** Rules named in a decision's detail, at most: a Codex with thousands must not make every decision large. */
 const consideredMax = 30
 
-export function eventRow(ruling: Ruling, snapshot: CodexSnapshot, at: string): JsonObject {
-  const { event, disposition, rule, reason } = ruling
-  const { handoff, ...metadata } = event.metadata
+/** A reception as `write` takes it: what an event says about itself is taken from its metadata there. */
+export function receptionRow(ruling: Ruling): JsonObject {
+  const { event, disposition, rule, reason, duplicateOf } = ruling
+  const { id, source } = event
+  const { receipt_id, delivery_id, body_hash, received_at, ...more } = event.metadata
+  const received = { receipt_id, delivery_id, body_hash, received_at }
+  if (disposition === 'DUPLICATE') return { id, source, metadata: received, disposition, duplicate_of: duplicateOf }
+  const { handoff, subject, actor, causal, ...metadata } = more
   return {
-    id: event.id,
+    id,
     type: event.type,
-    source: event.source,
-    connector: metadata.connector,
-    chapter: metadata.chapter,
-    priority: metadata.priority,
-    trace_id: metadata.trace_id,
-    subject_kind: metadata.subject.kind,
-    subject_id: metadata.subject.id,
-    actor: metadata.actor.id,
-    dedup_key: metadata.dedup_key,
+    source,
     payload: event.payload,
-    metadata: {
-      ...metadata,
-      subject: { ...metadata.subject },
-      actor: { ...metadata.actor },
-      causal: { ...metadata.causal },
-      ...(handoff && { handoff: { ...handoff } }),
-    },
-    occurred_at: metadata.occurred_at,
-    received_at: metadata.received_at,
-    causal_root: metadata.causal.root,
-    causal_depth: metadata.causal.depth,
-    causal_parent: metadata.causal.parent,
+    metadata: { ...metadata, ...received, subject: { ...subject }, actor: { ...actor }, causal: { ...causal } },
+    ...(handoff && { handoff: { ...handoff } }),
     disposition,
     rule,
     reason,
     invocations: woken(ruling).length,
-    codex_commit: snapshot.commit,
-    decided_at: at,
   }
 }
 
-export function receiptRow({ event, disposition, duplicateOf }: Ruling): JsonObject {
-  return {
-    id: event.metadata.receipt_id,
-    event_id: event.id,
-    duplicate_of: duplicateOf,
-    source: event.source,
-    delivery_id: event.metadata.delivery_id,
-    body_hash: event.metadata.body_hash,
-    disposition,
-    received_at: event.metadata.received_at,
+/** The runs that a batch begins. Of an event that another joins the run works on the newest. */
+export function invocationRows(batch: readonly Ruling[]): readonly JsonObject[] {
+  const joining = new Map<string, GuildEvent[]>()
+  for (const { event, wakings } of batch) {
+    for (const { into } of wakings) if (into !== null) joining.set(into, [...(joining.get(into) ?? []), event])
   }
+  return batch.flatMap((ruling) =>
+    woken(ruling).map((waking) => ({
+      ...joined(ruling.event, joining.get(waking.invocationId) ?? []),
+      ...(waking.slot && { slot_key: waking.slot.key, slots_max: waking.slot.max }),
+      id: waking.invocationId,
+      agent_id: waking.agentId,
+      agent_type: waking.agentType,
+      agent_version: waking.agentVersion,
+      chapter: waking.chapter,
+      event_id: ruling.event.id,
+      rule: waking.rule,
+      priority: waking.priority,
+    })),
+  )
 }
 
-/** @param batch all rulings of the batch: those whose events join a run that is written with them */
-export function invocationRows(
-  ruling: Ruling,
-  batch: readonly Ruling[],
-  snapshot: CodexSnapshot,
-  at: string,
-): readonly JsonObject[] {
-  const { event } = ruling
-  const { causal, trace_id } = event.metadata
-  return woken(ruling).map((waking) => ({
-    ...joined(waking.invocationId, ruling, batch),
-    handoff: event.metadata.handoff ? { ...event.metadata.handoff } : null,
-    slot_key: waking.slot?.key ?? null,
-    slots_max: waking.slot?.max ?? null,
-    id: waking.invocationId,
-    agent_id: waking.agentId,
-    agent_type: waking.agentType,
-    agent_version: waking.agentVersion,
-    chapter: waking.chapter,
-    event_id: event.id,
-    trace_id,
-    causal_root: causal.root,
-    causal_depth: causal.depth,
-    parent_id: causal.parent,
-    codex_commit: snapshot.commit,
-    snapshot_hash: snapshot.hash,
-    rule: waking.rule,
-    priority: waking.priority,
-    queued_at: at,
-  }))
-}
-
-function joined(invocationId: string, lead: Ruling, batch: readonly Ruling[]): JsonObject {
-  const events = batch
-    .filter(({ wakings }) => wakings.some(({ into }) => into === invocationId))
-    .map(({ event }) => event)
-  const newest = [lead.event, ...events].reduce((a, b) => (b.metadata.occurred_at >= a.metadata.occurred_at ? b : a))
-  return { coalesced: events.length, latest_event_id: newest === lead.event ? null : newest.id }
+function joined(lead: GuildEvent, events: readonly GuildEvent[]): JsonObject {
+  const newest = [lead, ...events].reduce((a, b) => (b.metadata.occurred_at >= a.metadata.occurred_at ? b : a))
+  return { coalesced: events.length, ...(newest !== lead && { latest_event_id: newest.id }) }
 }
 
 /** Events that join runs which stand in the table: the newest of them is what the run works on. */
@@ -114,20 +74,22 @@ export function joinRows(batch: readonly Ruling[]): readonly JsonObject[] {
 export function cancelRows(batch: readonly Ruling[]): readonly JsonObject[] {
   return batch.flatMap(({ event, wakings }) =>
     wakings.flatMap(({ cancels, invocationId }) =>
-      cancels.map((run) => ({ run, event_id: event.id, reason: `${invocationId} for ${event.id} takes its place` })),
+      cancels.map((run) => ({ run, reason: `${invocationId} for ${event.id} takes its place` })),
     ),
   )
 }
 
+/** A decision as `write` takes it, which knows the event, the time and the commit. */
+export interface DispatchDecision extends Pick<Decision, 'stage' | 'outcome' | 'rule' | 'reason' | 'detail'> {
+  readonly receipt_id: string
+  readonly agent_id?: string
+  readonly invocation_id?: string | null
+}
+
 /** One for the event and one for each agent that was named, also when it was not woken. */
-export function decisionsOf(ruling: Ruling, snapshot: CodexSnapshot, at: string): readonly Decision[] {
+export function decisionsOf(ruling: Ruling): readonly DispatchDecision[] {
   const { event, disposition, rule, reason, considered, nearest, duplicateOf, wakings } = ruling
-  const common = {
-    at,
-    event_id: duplicateOf ?? event.id,
-    receipt_id: event.metadata.receipt_id,
-    codex_commit: snapshot.commit,
-  }
+  const { receipt_id } = event.metadata
   const detail: JsonObject = {
     ...(considered.length > 0 && { considered: considered.slice(0, consideredMax).map((item) => ({ ...item })) }),
     ...(considered.length > consideredMax && { considered_more: considered.length - consideredMax }),
@@ -137,9 +99,9 @@ export function decisionsOf(ruling: Ruling, snapshot: CodexSnapshot, at: string)
     ...(event.metadata.marker !== null && { marker: event.metadata.marker, self: event.metadata.self }),
   }
   return [
-    { ...common, stage: 'dispatch', outcome: disposition, rule, reason, detail },
-    ...wakings.map((waking): Decision => ({
-      ...common,
+    { receipt_id, stage: 'dispatch', outcome: disposition, rule, reason, detail },
+    ...wakings.map((waking): DispatchDecision => ({
+      receipt_id,
       stage: waking.outcome === 'ROUTED' ? 'dispatch' : 'admission',
       outcome: waking.outcome,
       agent_id: waking.agentId,
@@ -148,8 +110,8 @@ export function decisionsOf(ruling: Ruling, snapshot: CodexSnapshot, at: string)
       reason: waking.reason,
     })),
     ...wakings.flatMap((waking) =>
-      waking.cancels.map((run): Decision => ({
-        ...common,
+      waking.cancels.map((run): DispatchDecision => ({
+        receipt_id,
         stage: 'admission',
         outcome: 'CANCELLING',
         agent_id: waking.agentId,

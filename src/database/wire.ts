@@ -70,7 +70,8 @@ function instant(value: string): Date {
 
 function encodeElement(item: string | number | null): string {
   if (item === null) return 'NULL'
-  return typeof item === 'number' ? String(item) : `"${item.replaceAll(/["\\]/g, String.raw`\$&`)}"`
+  // Two searches for one character each: on pages of JSON cheaper than one for either.
+  return typeof item === 'number' ? String(item) : `"${item.replaceAll('\\', '\\\\').replaceAll('"', String.raw`\"`)}"`
 }
 
 /** One-dimensional array literals: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO */

@@ -137,9 +137,11 @@ SELECT (SELECT count(*) FROM own)::integer AS own, (SELECT cancel FROM own) AS c
 
 -- name: writeMany
 -- For each of many runs: those whose epoch is over are told so, the others are written.
+-- $3 steps and $4 changes of all, each as one JSON array.
 WITH asked AS MATERIALIZED (
-  SELECT r.nth, r.id, r.epoch, r.steps::jsonb AS steps, r.entry::jsonb AS entry
-  FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[]) WITH ORDINALITY AS r (id, epoch, steps, entry, nth)
+  SELECT r.nth, r.id, r.epoch, r.steps, r.entry
+  FROM ROWS FROM (unnest($1::text[]), unnest($2::integer[]), jsonb_array_elements($3::jsonb), jsonb_array_elements($4::jsonb))
+    WITH ORDINALITY AS r (id, epoch, steps, entry, nth)
 ), own AS (
   UPDATE guild_core.invocations i
   SET model_calls = i.model_calls + coalesce(c.model_calls, 0), tool_calls = i.tool_calls + coalesce(c.tool_calls, 0),

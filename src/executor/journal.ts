@@ -28,7 +28,14 @@ const sql = {
   ...plain,
   claim: gathered(plain.claim, plain.claimMany),
   load: gathered(plain.load, plain.loadMany),
-  write: gathered(plain.write, plain.writeMany),
+  write: gathered(plain.write, plain.writeMany, {
+    merge: (calls) => [
+      calls.map(([id]) => String(id)),
+      calls.map(([, epoch]) => Number(epoch)),
+      `[${calls.map(([, , steps]) => String(steps)).join(',')}]`,
+      `[${calls.map(([, , , entry]) => String(entry)).join(',')}]`,
+    ],
+  }),
 }
 /** The claim is in invocation.ts. */
 export const claimStatements = sql
@@ -85,6 +92,8 @@ export class Journal {
   readonly #clock: Clock
   readonly #redactor: Redactor
   readonly #steps: Map<string, Step>
+  #inOrder: readonly Step[] | null = null
+  #doneInOrder: readonly Step[] | null = null
   readonly #heldSteps: Step[] = []
   readonly #heldDecisions: Decision[] = []
   #cancelled: string | null
@@ -106,12 +115,14 @@ export class Journal {
     this.#steps = new Map(steps.map((step) => [keyOf(step), step]))
   }
 
-  /** Every attempt, in order of `seq` and attempt. */
+  /** Every attempt, in order of `seq` and attempt; the same list until one is added. */
   get all(): readonly Step[] {
-    return [...this.#steps.values()].sort((a, b) => a.seq - b.seq || a.attempt - b.attempt)
+    this.#inOrder ??= [...this.#steps.values()].sort((a, b) => a.seq - b.seq || a.attempt - b.attempt)
+    return this.#inOrder
   }
   get done(): readonly Step[] {
-    return this.all.filter((step) => step.status === 'DONE')
+    this.#doneInOrder ??= this.all.filter((step) => step.status === 'DONE')
+    return this.#doneInOrder
   }
   attemptsAt(seq: number): readonly Step[] {
     return this.all.filter((step) => step.seq === seq)
@@ -143,7 +154,7 @@ export class Journal {
   hold(given: Step): void {
     const step = cleanStep(given, this.#redactor)
     this.#heldSteps.push(step)
-    this.#steps.set(keyOf(step), step)
+    this.#keep(step)
   }
 
   /** A decision record, written with the next write. */
@@ -221,9 +232,15 @@ export class Journal {
   }
 
   #committed(entry: Entry, steps: number, decisions: number): void {
-    for (const step of entry.steps ?? []) this.#steps.set(keyOf(step), step)
+    for (const step of entry.steps ?? []) this.#keep(step)
     this.#heldSteps.splice(0, steps)
     this.#heldDecisions.splice(0, decisions)
+  }
+
+  #keep(step: Step): void {
+    this.#steps.set(keyOf(step), step)
+    this.#inOrder = null
+    this.#doneInOrder = null
   }
 }
 

@@ -13,6 +13,8 @@ export interface HeldLease extends AsyncDisposable {
   check(): Promise<void>
 }
 
+const over = 'the run is over'
+
 /**
  * Extends the lease three times per period, by a timer of its own: a slow step is not a dead worker. A heartbeat that finds another
  * epoch, or cannot be written for a whole period, ends the run here; the journal would refuse its writes anyway.
@@ -56,7 +58,7 @@ export function holdLease(
       heldUntil = asked + leaseMs
     },
     async [Symbol.asyncDispose]() {
-      stop.abort()
+      stop.abort(over) // without a reason it would make an error with a stack, for each run
       await beating
     },
   }

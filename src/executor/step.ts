@@ -135,14 +135,35 @@ const toolResponse = z.object({
 })
 export type ToolResponse = z.infer<typeof toolResponse>
 
+const once = {
+  context: parsedOnce(contextResponse),
+  modelRequest: parsedOnce(modelRequest),
+  modelResponse: parsedOnce(modelResponse),
+  modelUsage: parsedOnce(modelUsage),
+  tool: parsedOnce(toolResponse),
+} as const
+
 export const read = {
   answer: (value: unknown): ModelResponse => modelResponse.parse(storable(value)),
-  context: (step: Step): ContextResponse => contextResponse.parse(step.response),
-  modelRequest: (step: Step): ModelRequest => modelRequest.parse(step.request),
-  modelResponse: (step: Step): ModelResponse => modelResponse.parse(step.response),
-  modelUsage: (step: Step): ModelUsage | null => (step.usage === null ? null : modelUsage.parse(step.usage)),
-  tool: (step: Step): ToolResponse => toolResponse.parse(step.response),
+  context: (step: Step): ContextResponse => once.context(step.response),
+  modelRequest: (step: Step): ModelRequest => once.modelRequest(step.request),
+  modelResponse: (step: Step): ModelResponse => once.modelResponse(step.response),
+  modelUsage: (step: Step): ModelUsage | null => (step.usage === null ? null : once.modelUsage(step.usage)),
+  tool: (step: Step): ToolResponse => once.tool(step.response),
 } as const
+
+/** A step is read at every turn of its run, and nobody changes it: what it holds is parsed the first time. */
+function parsedOnce<T>(schema: z.ZodType<T>): (value: JsonValue) => T {
+  const known = new WeakMap<object, T>()
+  return (value) => {
+    if (typeof value !== 'object' || value === null) return schema.parse(value)
+    const before = known.get(value)
+    if (before !== undefined) return before
+    const parsed = schema.parse(value)
+    known.set(value, parsed)
+    return parsed
+  }
+}
 
 const rows = z.array(
   z.object({
@@ -170,10 +191,42 @@ export function readSteps(value: unknown): readonly Step[] {
  * both now and then; the replacement character takes their place, once, before anything is hashed or stored.
  */
 export function storable(value: unknown): JsonValue {
-  return JSON.parse(storableText(value)) as JsonValue // what JSON.stringify wrote is JSON
+  return copied(value, 0) ?? null
+}
+
+/** Deeper values, and what says itself how it is written, go through text. */
+const copiedDepthMax = 64
+
+/** As JSON.stringify and JSON.parse would make it, without the text in between; undefined: JSON leaves it out. */
+function copied(value: unknown, depth: number): JsonValue | undefined {
+  if (typeof value === 'string') return storableString(value)
+  if (typeof value === 'boolean' || value === null) return value
+  if (typeof value === 'number') return Number.isFinite(value) ? value + 0 : null
+  if (typeof value !== 'object') return undefined
+  if (depth < copiedDepthMax && Array.isArray(value)) return value.map((item) => copied(item, depth + 1) ?? null)
+  if (depth >= copiedDepthMax || !isPlain(value)) {
+    return JSON.parse(storableText(value)) as JsonValue // what JSON.stringify wrote is JSON
+  }
+  const members = Object.entries(value).flatMap(([key, member]): (readonly [string, JsonValue])[] => {
+    const kept = copied(member, depth + 1)
+    return kept === undefined ? [] : [[storableString(key), kept]]
+  })
+  return Object.fromEntries(members)
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return (prototype === Object.prototype || prototype === null) && !('toJSON' in value)
+}
+
+function storableString(text: string): string {
+  const whole = text.isWellFormed() ? text : text.toWellFormed()
+  return whole.includes('\u0000') ? whole.replaceAll('\u0000', '\ufffd') : whole
 }
 
 export function storableText(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'null'
+  if (!text.includes('\\u')) return text
   // JSON.stringify escapes exactly these; an even number of backslashes before is text that only looks like an escape.
-  return (JSON.stringify(value) ?? 'null').replaceAll(/(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g, '$1\\ufffd')
+  return text.replaceAll(/(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g, '$1\\ufffd')
 }

@@ -112,9 +112,27 @@ function opening(journal: Journal, event: GuildEvent, agent: CompiledAgent, left
     const item = items.get(step.name)
     if (step.kind !== 'context' || !item) return []
     if (left.context.has(item.id)) return [`Context ${step.name} was left out: it did not fit.`]
-    return contextText(step, left.share === 1 ? null : Math.ceil(item.maxTokens * left.share))
+    const tokensMax = left.share === 1 ? null : Math.ceil(item.maxTokens * left.share)
+    return once(step, `${tokensMax}`, () => contextText(step, tokensMax))
   })
-  return [...context, eventText(event, agent, Math.ceil(eventTokensMax * left.eventShare))].join('\n\n')
+  const tokensMax = Math.ceil(eventTokensMax * left.eventShare)
+  const told = once(event, `${tokensMax} ${agent.manifest.spec.trust.minIntegrity}`, () => [
+    eventText(event, agent, tokensMax),
+  ])
+  return [...context, ...told].join('\n\n')
+}
+
+/** Each call tells the same again, and to fence pages of text takes a while; kept for as long as the step or the event is. */
+const fenced = new WeakMap<object, Map<string, readonly string[]>>()
+
+function once(of: object, key: string, make: () => readonly string[]): readonly string[] {
+  const known = fenced.get(of) ?? new Map<string, readonly string[]>()
+  fenced.set(of, known)
+  const before = known.get(key)
+  if (before !== undefined) return before
+  const made = make()
+  known.set(key, made)
+  return made
 }
 
 /** An identical call is answered from the journal, so what is left out here can be had again for nothing. */

@@ -17,6 +17,17 @@ export function lastFinish(journal: Journal): number {
 
 /** A closing answer that a grant has overtaken stays in the journal, paid and told, but the conversation goes on without it. */
 export function turnsOf(journal: Journal): readonly Turn[] {
+  const known = turns.get(journal.done)
+  if (known !== undefined) return known
+  const told = toldBy(journal)
+  turns.set(journal.done, told)
+  return told
+}
+
+/** Asked a dozen times between two writes. */
+const turns = new WeakMap<readonly Step[], readonly Turn[]>()
+
+function toldBy(journal: Journal): readonly Turn[] {
   const done = new Map(journal.done.map((step) => [step.seq, step]))
   const ended = lastFinish(journal)
   return [...done.values()]

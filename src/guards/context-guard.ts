@@ -58,6 +58,8 @@ export function reveal(text: string): string {
 /** Cuts at about `tokensMax` tokens, between characters, and says so in the text. */
 export function cutToTokens(text: string, tokensMax: number): { readonly text: string; readonly cut: boolean } {
   const bytesMax = tokensMax * bytesPerToken
+  // No character takes more than three bytes for each of its units.
+  if (text.length * 3 <= bytesMax) return { text, cut: false }
   const bytes = Buffer.from(text)
   if (bytes.length <= bytesMax) return { text, cut: false }
   // A cut inside a character leaves one replacement sign at the end.

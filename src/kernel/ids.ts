@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz' // Crockford base32, lower case
 const bodyLength = 26
@@ -11,12 +11,12 @@ export type IdPrefix = 'evt' | 'inv' | 'act' | 'ntf' | 'rcv' | 'apr' | 'aud' | '
  * Parts are length-prefixed, so that ('ab','c') and ('a','bc') differ.
  */
 export function hashId(prefix: IdPrefix, ...parts: readonly (string | number)[]): string {
-  const hash = createHash('sha256')
+  let told = ''
   for (const part of parts) {
     const text = String(part)
-    hash.update(`${Buffer.byteLength(text)}:${text};`)
+    told += `${Buffer.byteLength(text)}:${text};`
   }
-  return `${prefix}_${encode(hash.digest())}`
+  return `${prefix}_${encode(hash('sha256', told, 'buffer'))}`
 }
 
 /** A new id that sorts by time (ULID layout: 48 bits of milliseconds, 80 random bits). */
@@ -29,11 +29,11 @@ export function timeId(prefix: IdPrefix, nowMs: number): string {
 
 /** W3C trace id (32 hex digits) of everything an event causes; the same for a redelivery. https://www.w3.org/TR/trace-context/ */
 export function traceId(eventId: string): string {
-  return createHash('sha256').update(`trace:${eventId}`).digest('hex').slice(0, 32)
+  return hash('sha256', `trace:${eventId}`, 'hex').slice(0, 32)
 }
 
 export function sha256(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex')
+  return hash('sha256', data, 'hex')
 }
 
 function encode(bytes: Uint8Array): string {

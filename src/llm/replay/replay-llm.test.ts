@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { Llm, LlmAnswer, LlmRequest } from '../llm.ts'
-import { requestHash } from '../request-hash.ts'
+import { canonicalHash } from '../../kernel/canonical.ts'
+import { questionOf, requestHash } from '../request-hash.ts'
 import { recordingLlm, replayLlm } from './replay-llm.ts'
 
 const options = { signal: new AbortController().signal }
@@ -71,6 +72,21 @@ it('takes the same question of another run, with other ids, for the same', () =>
   expect(requestHash(request({}))).toBe(
     requestHash(request({ facts: { event: 1, context: {}, agent: {}, rules: [] } })),
   )
+})
+
+const id = `act_${'0'.repeat(26)}`
+it.each([
+  ['no id', 'nothing', {}],
+  ['an id in a text, behind a line break and an escape', `x ${id}\n${id} "\\n${id}"`, {}],
+  ['an id in the name of an argument, which then sorts elsewhere', '', { [id]: 1, act_1: 2 }],
+] as const)('names a recording by the hash of the question that it holds: %s', (_, text, args) => {
+  const asked = request({
+    messages: [
+      { role: 'user', text },
+      { role: 'assistant', text: '', toolCalls: [{ id: 'a', name: 'x', args }] },
+    ],
+  })
+  expect(requestHash(asked)).toBe(canonicalHash(questionOf(asked)))
 })
 
 function saying(answer: LlmAnswer): Llm {

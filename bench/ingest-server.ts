@@ -10,13 +10,14 @@ import { PostgresDatabase } from '../src/database/postgres/postgres-database.ts'
 import { gatewayRoutes } from '../src/gateway/routes.ts'
 import { github } from '../src/gateway/sources/github.ts'
 import { systemClock } from '../src/kernel/clock.ts'
+import { type Log, silentLog } from '../src/kernel/log.ts'
 import { Secret } from '../src/kernel/secret.ts'
 import { everyAgentTopic, topics } from '../src/kernel/topics.ts'
 import { logger } from '../src/processes/logger.ts'
 import type { Store } from './case.ts'
 
 export interface IngestServer {
-  readonly who: 'guild' | 'floor'
+  readonly who: 'guild' | 'floor' | 'insert'
   readonly at: Store['at']
   readonly secret: string
 }
@@ -24,7 +25,7 @@ export interface IngestServer {
 const told = JSON.parse(process.argv[2] ?? '') as IngestServer // written by ingest.ts
 const database: Database =
   'url' in told.at ? await PostgresDatabase.open({ url: told.at.url }) : (await openHomeDatabase(told.at.home)).db
-const app = told.who === 'guild' ? await guild(database) : await floor(database)
+const app = told.who === 'guild' ? await guild(database) : await bare(await appendOf(told.who, database))
 await app.listen({ port: 0, host: '127.0.0.1' })
 process.send?.((app.server.address() as AddressInfo).port)
 // Whoever started this is gone, or wants it to end.
@@ -39,13 +40,7 @@ process.on('disconnect', () => {
 /** As `openHttp` and `gateway` make it, with the log written as in production (to nowhere). */
 async function guild(db: Database) {
   const log = logger({ logLevel: 'info' })
-  const bus = new PostgresBus({ database: db, clock: systemClock, log })
-  for (const [topic, group] of [
-    [topics.inbound, 'dispatcher'],
-    [everyAgentTopic, 'executor'],
-    [topics.audit, 'audit'],
-  ] as const)
-    await bus.ensureGroup({ topic, group })
+  const bus = await busOf(db, log)
   const server = fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -60,12 +55,36 @@ async function guild(db: Database) {
   return server
 }
 
-/** Raw body, HMAC in constant time, one row, one commit, 202. It neither parses the body nor knows what it says. */
-async function floor(db: Database) {
+async function busOf(database: Database, log: Log) {
+  const bus = new PostgresBus({ database, clock: systemClock, log })
+  for (const [topic, group] of [
+    [topics.inbound, 'dispatcher'],
+    [everyAgentTopic, 'executor'],
+    [topics.audit, 'audit'],
+  ] as const)
+    await bus.ensureGroup({ topic, group })
+  return bus
+}
+
+type Append = (id: string, event: string, body: string) => Promise<void>
+
+/** `floor`: the durable append of the gateway, of the body as it came; `insert`: one row in a table without an index. */
+async function appendOf(who: 'floor' | 'insert', db: Database): Promise<Append> {
+  if (who === 'floor') {
+    const bus = await busOf(db, silentLog)
+    return (id, event, body) => bus.publish(topics.inbound, [{ id, key: id, body: { event, body } }])
+  }
   const make =
     'CREATE TABLE inbox (id text NOT NULL, event text NOT NULL, body text NOT NULL, at timestamptz DEFAULT now())'
   await db.query({ name: '', text: make })
   const insert: Statement = { name: 'floor.insert', text: 'INSERT INTO inbox (id, event, body) VALUES ($1, $2, $3)' }
+  return async (...row) => {
+    await db.query(insert, row)
+  }
+}
+
+/** Raw body, HMAC in constant time, one commit, 202. It neither parses the body nor knows what it says. */
+async function bare(append: Append) {
   const server = fastify()
   server.removeAllContentTypeParsers()
   server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
@@ -76,7 +95,7 @@ async function floor(db: Database) {
     const given = Buffer.from(String(headers['x-hub-signature-256']))
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) return reply.code(401).send()
     const id = String(headers['x-github-delivery'])
-    await db.query(insert, [id, String(headers['x-github-event']), body.toString('utf8')])
+    await append(id, String(headers['x-github-event']), body.toString('utf8'))
     return reply.code(202).send({ id })
   })
   return server

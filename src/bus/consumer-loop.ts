@@ -225,7 +225,7 @@ export class ConsumerLoop {
       const enough = new AbortController()
       const due = this.#nextDueMs !== null && this.#free() > 0 ? [this.#due(this.#nextDueMs, enough.signal)] : []
       await Promise.race([nudge, ...due])
-      enough.abort()
+      enough.abort('over') // no error with a stack of it
     }
     this.#nudged = false
   }

@@ -128,9 +128,10 @@ async function accept(
   deps: ReceiveDeps,
 ): Promise<Result> {
   const bodyHash = source.replay.bodyHashMs === null ? null : sha256(body)
-  const trace = traceId(hashId('evt', source.name, native.deliveryId, 0))
+  const firstId = hashId('evt', source.name, native.deliveryId, 0)
+  const trace = traceId(firstId)
   const events = drafts.map((draft, index): GuildEvent => {
-    const id = hashId('evt', source.name, native.deliveryId, index)
+    const id = index === 0 ? firstId : hashId('evt', source.name, native.deliveryId, index)
     return {
       id,
       timestamp: draft.occurredAt.toISOString(),
@@ -250,7 +251,8 @@ async function stored(
     return false
   })()
   const done = await Promise.race([publishing, deadline])
-  timer.abort()
+  // With a reason, or an error with a stack would be made of each deadline that was kept.
+  timer.abort('stored')
   return done
 }
 

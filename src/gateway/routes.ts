@@ -59,8 +59,10 @@ export function gatewayRoutes(deps: GatewayDeps): FastifyPluginAsync {
       const body = request.body instanceof Uint8Array ? request.body : new Uint8Array()
       return send(reply, await receive({ source, connector, headers: headersOf(request), body }, deps))
     }
-    app.post('/webhooks/:source', handle)
-    app.post('/webhooks/:source/:connector', handle)
+    // Answers to machines: none of the headers that tell a browser what a page may do.
+    const options = { helmet: false } as const
+    app.post('/webhooks/:source', options, handle)
+    app.post('/webhooks/:source/:connector', options, handle)
   }
 }
 

@@ -1,7 +1,10 @@
-import { hash, randomBytes } from 'node:crypto'
+import { hash, randomFillSync } from 'node:crypto'
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz' // Crockford base32, lower case
 const bodyLength = 26
+/** Asking the system for a few bytes costs as much as asking for many. */
+const random = Buffer.alloc(11 * 256)
+let taken = random.length
 
 /** Prefixes say what an id names; the body is 26 characters of Crockford base32. */
 export type IdPrefix = 'evt' | 'inv' | 'act' | 'ntf' | 'rcv' | 'apr' | 'aud' | 'res' | 'key' | 'dec' | 'msg' | 'gra'
@@ -23,7 +26,12 @@ export function hashId(prefix: IdPrefix, ...parts: readonly (string | number)[])
 export function timeId(prefix: IdPrefix, nowMs: number): string {
   const bytes = Buffer.alloc(17)
   bytes.writeUIntBE(nowMs, 0, 6)
-  randomBytes(11).copy(bytes, 6)
+  if (taken + 11 > random.length) {
+    randomFillSync(random)
+    taken = 0
+  }
+  random.copy(bytes, 6, taken, taken + 11)
+  taken += 11
   return `${prefix}_${encode(bytes)}`
 }
 

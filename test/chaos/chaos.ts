@@ -33,7 +33,9 @@ for (const [signal, code] of [
   })
 }
 try {
-  process.exitCode = await main(process.argv.slice(2))
+  const code = await main(process.argv.slice(2))
+  // Not left to the end of the event loop: Node 24 was seen to turn for ever in its clean-up of handles after an hour's worth of children.
+  process.stdout.write('', () => process.exit(code))
 } catch (error) {
   if (!(error instanceof Interrupted)) throw error
   process.exit(error.code)

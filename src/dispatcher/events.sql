@@ -25,7 +25,7 @@ LEFT JOIN LATERAL (
   ORDER BY d.id
   LIMIT 1
 ) d ON true
-WHERE r.disposition = $3 AND ($2::text IS NULL OR coalesce(e.type, 'UNREADABLE') = $2) AND ($4::text IS NULL OR r.source = $4)
+WHERE r.disposition = $3 AND r.disposition IN ('DUPLICATE', 'DEAD') AND ($2::text IS NULL OR coalesce(e.type, 'UNREADABLE') = $2) AND ($4::text IS NULL OR r.source = $4)
   AND ($5::text IS NULL OR (r.received_at, r.id) < (SELECT b.received_at, b.id FROM guild_core.receipts b WHERE b.id = $5))
 ORDER BY r.received_at DESC, r.id DESC
 LIMIT $1;

@@ -34,8 +34,9 @@ ORDER BY received_at, duplicate_of NULLS FIRST, id LIMIT 200;
 SELECT d.at, d.stage, d.outcome, d.receipt_id, d.agent_id, d.invocation_id, d.action_id, d.rule, d.reason, d.codex_commit, d.detail
 FROM guild_core.decisions d
 WHERE d.event_id = $1
-  OR d.invocation_id IN (SELECT i.id FROM guild_core.invocations i WHERE i.event_id = $1)
-  OR d.action_id IN (SELECT a.id FROM guild_core.actions a WHERE a.event_id = $1)
+  -- Arrays, because an OR with subqueries is answered by reading all decisions there are.
+  OR (d.invocation_id = ANY (ARRAY(SELECT i.id FROM guild_core.invocations i WHERE i.event_id = $1)) AND d.stage <> 'dispatch')
+  OR d.action_id = ANY (ARRAY(SELECT a.id FROM guild_core.actions a WHERE a.event_id = $1))
 ORDER BY d.at, d.id LIMIT 1000;
 
 -- name: invocations
@@ -63,6 +64,6 @@ ORDER BY p.requested_at, p.id LIMIT 500;
 -- Events that our own runs on this event caused: echoes, and what other bots answered.
 SELECT e.id, e.type, e.subject_id, e.actor, e.disposition, e.reason, e.received_at, e.causal_depth
 FROM guild_core.events e
-WHERE e.causal_root = $2 AND e.id <> $1
+WHERE e.causal_root = $2 AND e.causal_root <> e.id AND e.id <> $1
   AND e.causal_parent IN (SELECT i.id FROM guild_core.invocations i WHERE i.event_id = $1)
 ORDER BY e.received_at, e.id LIMIT 100;

@@ -28,7 +28,9 @@ SELECT i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id, i
      'remote_url', a.remote_url, 'created_at', a.created_at, 'finished_at', a.finished_at) ORDER BY a.lane), '[]')
    FROM guild_core.actions a WHERE a.invocation_id = i.id) AS proposed,
   (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.id), '[]')
-   FROM guild_core.decisions d WHERE d.invocation_id = i.id) AS decisions
+   FROM guild_core.decisions d
+   -- what woke it stands with its event
+   WHERE d.invocation_id = i.id AND (d.stage <> 'dispatch' OR d.event_id = i.event_id)) AS decisions
 FROM guild_core.invocations i
 JOIN guild_core.event_keys k ON k.id = i.event_id
 JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id

@@ -78,10 +78,10 @@ DELETE FROM guild_core.decisions WHERE id IN (
   WHERE d.at < $1 AND NOT EXISTS (SELECT FROM guild_core.event_keys k WHERE k.id = d.event_id));
 
 -- name: looseReceipts
--- Of messages that were no events.
+-- Of messages that were no events, and repetitions of what is gone.
 DELETE FROM guild_core.receipts WHERE id IN (
   SELECT r.id FROM guild_core.receipts r
-  WHERE r.received_at < $1 AND NOT EXISTS (SELECT FROM guild_core.event_keys k WHERE k.id = coalesce(r.duplicate_of, r.event_id))
+  WHERE r.disposition IN ('DUPLICATE', 'DEAD') AND r.received_at < $1 AND NOT EXISTS (SELECT FROM guild_core.event_keys k WHERE k.id = coalesce(r.duplicate_of, r.event_id))
   ORDER BY r.received_at LIMIT $2);
 
 -- name: oldMeanings

@@ -27,7 +27,7 @@ const unknownAttempts = 5
  * and returned while it is not: when another worker has it, when it waits, when this one stops. What was not admitted waits as a row.
  */
 export function executor(deps: ExecutorDeps): Consumer {
-  const leaseMs = deps.options?.leaseMs ?? 20_000
+  const leaseMs = deps.options?.leaseMs ?? 15_000
   return {
     // The executor bounds attempts itself, per run and per step; waiting and drained deliveries must not end in the dead letters.
     subscription: {
@@ -38,11 +38,30 @@ export function executor(deps: ExecutorDeps): Consumer {
       attemptsMax: 1_000,
     },
     async handle(batch, signal) {
-      const nacks = await Promise.all(batch.map((delivery) => attempt(deps, leaseMs, delivery, signal)))
+      const nacks = await Promise.all(batch.map((delivery) => attemptOrReturn(deps, leaseMs, delivery, signal)))
       const redactor = deps.redactor ?? standardRedactor
       // The bus keeps the reason.
       return nacks.flatMap((nack) => (nack ? [{ ...nack, reason: redactor.storedText(nack.reason) }] : []))
     },
+  }
+}
+
+/**
+ * While the database is away every message fails alike, and none of them deserves that the next attempt waits ever longer: runs continue
+ * soon after it is back.
+ */
+async function attemptOrReturn(
+  deps: ExecutorDeps,
+  leaseMs: number,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<Nack | null> {
+  try {
+    return await attempt(deps, leaseMs, delivery, signal)
+  } catch (error) {
+    if (!isGuildError(error, 'GUILD_DATABASE_UNAVAILABLE') || signal.aborted) throw error
+    deps.log.warn({ invocationId: delivery.id, why: reasonOf(error) }, 'run not continued while the database is away')
+    return { id: delivery.id, reason: reasonOf(error), delayMs: waitMs(deps, 1, error.retryAfterMs) }
   }
 }
 
@@ -112,11 +131,13 @@ async function own(
   async function account(error: unknown): Promise<Nack | null> {
     if (signal.aborted) return giveBack(journal, later('the worker stops', 0))
     const seq = journal.firstUnfinished
-    const count = failing_seq === seq ? failures + 1 : 1
+    // That the database was away is not the step's failure. Should a step take it down each time, its lease lapses, and that counts.
+    const before = failing_seq === seq ? failures : 0
+    const count = before + (isGuildError(error, 'GUILD_DATABASE_UNAVAILABLE') ? 0 : 1)
     const { id: invocationId, trace_id: traceId, agent_id: agentId } = journal.invocation
     deps.log.error({ invocationId, traceId, agentId, eventId: event.id, seq, count, err: error }, 'run attempt failed')
     if (count >= poisonAttempts) return ended(await bury(deps, journal, event, reasonOf(error)))
-    const delayMs = waitMs(deps, count, isGuildError(error) ? error.retryAfterMs : 0)
+    const delayMs = waitMs(deps, Math.max(1, count), isGuildError(error) ? error.retryAfterMs : 0)
     journal.note({
       stage: 'run',
       outcome: 'ATTEMPT_FAILED',

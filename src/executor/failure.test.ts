@@ -4,6 +4,7 @@ import { Bench, rule, statement } from '../../test/executor-bench.ts'
 import type { Database } from '../database/database.ts'
 import { type ErrorCode, GuildError } from '../kernel/errors.ts'
 import { policy } from '../codex/kinds.ts'
+import { executor } from './executor.ts'
 
 let db: Database
 beforeAll(async () => {
@@ -18,6 +19,50 @@ const failing =
   }
 const actions = [{ type: 'GITHUB_COMMENT', autonomy: 2, max: 2 }]
 const say = rule('always', 'true', { do: [{ action: 'GITHUB_COMMENT', args: { body: 'x' } }], summary: 'Said x.' })
+
+describe('a database that is away', () => {
+  const gone = new GuildError('GUILD_DATABASE_UNAVAILABLE', { why: 'recovery mode' })
+
+  it('lets a message come again within two seconds, however often it came before', async () => {
+    const bench = await Bench.open(db, { rules: [say], spec: { tools: { actions } } })
+    const away: Database = {
+      kind: db.kind,
+      query: () => Promise.reject(gone),
+      transaction: () => Promise.reject(gone),
+      listen: (channel, onNotify) => db.listen(channel, onNotify),
+      close: () => Promise.resolve(),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    }
+    const delivery = {
+      id: bench.id,
+      topic: 'guild.events.agent.any',
+      key: null,
+      priority: 'NORMAL',
+      body: { invocation_id: bench.id },
+      attempt: 9,
+      publishedAt: new Date(),
+    } as const
+    const nacks = await executor(bench.deps(away)).handle([delivery], new AbortController().signal)
+    expect(nacks).toMatchObject([{ id: bench.id, reason: 'the database cannot be reached: recovery mode' }])
+    expect(nacks?.[0]?.delayMs).toBeLessThanOrEqual(2_000)
+    expect(nacks?.[0]?.delayMs).toBeGreaterThan(0)
+  })
+
+  it('kills no run, however often it goes away at the same step', async () => {
+    let lost = 0
+    const bench = await Bench.open(db, { rules: [say], spec: { tools: { actions } } })
+    const codex = {
+      current: () => bench.snapshot,
+      at: () => {
+        lost += 1
+        return lost <= 5 ? Promise.reject(gone) : Promise.resolve(bench.snapshot)
+      },
+      problems: () => null,
+    }
+    await bench.finish(bench.deps(db, { codex }))
+    expect(await bench.row()).toMatchObject({ state: 'COMPLETED', failures: 0 })
+  })
+})
 
 describe('a provider that fails', () => {
   it('lets the run wait without a lease, and after six attempts fails it with the provider’s reason', async () => {

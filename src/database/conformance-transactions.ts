@@ -49,6 +49,32 @@ function transactions(db: () => MigratableDatabase, count: Count): void {
     expect(await count('id = 4')).toBe(0)
   })
 
+  it('runs what it is given at once in that order, a question first too, and nothing behind what fails', async () => {
+    const asked: Statement = {
+      name: 'conformance.asked',
+      text: 'SELECT count(*) AS n FROM t WHERE id = 9',
+      reads: true,
+    }
+    let outcomes: readonly PromiseSettledResult<unknown>[] = []
+    const failed = db().transaction(async (tx) => {
+      const { rows } = await tx.query<{ n: number }>(asked)
+      expect(rows).toEqual([{ n: 0 }])
+      outcomes = await Promise.allSettled([
+        tx.query(text('INSERT INTO t VALUES (9)')),
+        tx.query(text('INSERT INTO t VALUES (9)')),
+        tx.query(asked),
+      ])
+    })
+    await expect(failed).rejects.toMatchObject({ code: 'GUILD_DATABASE_REFUSED' })
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected'])
+    const seen = await db().transaction(async (tx) => {
+      const [, second] = await Promise.all([tx.query(text('INSERT INTO t VALUES (9)')), tx.query(asked)])
+      return second.rows
+    })
+    expect(seen).toEqual([{ n: 1 }])
+    expect(await count('id = 9')).toBe(1)
+  })
+
   it.each(['40001', '40P01'])('retries SQLSTATE %s up to 5 times', async (state) => {
     let attempts = 0
     const result = await db().transaction(async (tx) => {

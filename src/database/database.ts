@@ -2,6 +2,8 @@
 export interface Statement {
   readonly name: string
   readonly text: string
+  /** It changes nothing, and needs nothing locked: as the first of a transaction it may travel together with its BEGIN. */
+  readonly reads?: true
   /** Says how calls of many callers become one; absent: each is a call of its own. */
   readonly gathered?: Gathered
 }
@@ -45,6 +47,7 @@ export interface Queryable {
  *
  * - `transaction` commits when `work` resolves and rolls back when it rejects. It is short: it never waits for anything outside the
  *   database (the embedded adapter has one connection). Serialisation failures and deadlocks (40001, 40P01) are retried, up to 5 times.
+ * - Statements that a transaction is given at once run in the order given; when one fails, so do those behind it.
  * - Calling `query` or `transaction` of the database inside its own `work` throws GUILD_DATABASE_NESTED instead of waiting for itself.
  * - `listen` calls back for every NOTIFY on the channel after it has resolved; after a lost connection it listens again and calls
  *   back once with '' (something may have been missed).

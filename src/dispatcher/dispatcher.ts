@@ -13,14 +13,15 @@ import { agentTopic, topics } from '../kernel/topics.ts'
 import { dispatchSpan } from '../traces/event-spans.ts'
 import type { Tracer } from '../traces/tracer.ts'
 import { admitAll } from './admission.ts'
-import { type Arrival, decide, type Ruling } from './decide.ts'
+import { decide, type Ruling } from './decide.ts'
 import type { EchoConfirmer } from './echo.ts'
 import { eventSchema } from './event-schema.ts'
 import { checkHeadroom, type Headroom } from './headroom.ts'
+import { lookUp } from './look-up.ts'
 import { auditEntry, cancelRows, decisionsOf, invocationRows, joinRows, receptionRow, woken } from './rows.ts'
 import { bury, type Unreadable } from './unreadable.ts'
 
-const sql = statements(import.meta.url, './dispatcher.sql', ['lookUp', 'write', 'overlap'])
+const sql = statements(import.meta.url, './dispatcher.sql', ['write', 'overlap'])
 
 export interface DispatcherDeps {
   readonly database: Database
@@ -111,26 +112,9 @@ async function dispatchAll(deps: DispatcherDeps, readable: readonly Readable[]):
 async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Promise<void> {
   const snapshot = deps.codex.current()
   const startMs = deps.clock.now().getTime()
-  const rulings = await deps.database.transaction(async (tx) => {
-    const at = deps.clock.now().toISOString()
-    const written: Ruling[] = []
-    let pending = events
-    for (let pass = 0; pending.length > 0; pass += 1) {
-      if (pass === passesMax)
-        throw new GuildError('GUILD_OVERLOADED', { why: 'other dispatchers keep winning the same events' })
-      const arrivals = await lookUp(tx, deps, pending)
-      const meant = decide(arrivals, snapshot, deps.botLogins)
-      const affordable = deps.headroom ? await checkHeadroom(tx, deps.headroom, meant, snapshot) : meant
-      const decided = await admitAll(tx, affordable, snapshot)
-      const won = await write(tx, snapshot, decided, at)
-      written.push(...decided.filter(({ event }) => won.has(event.metadata.receipt_id)))
-      pending = decided
-        .filter(({ event }) => !won.has(event.metadata.receipt_id))
-        .map((ruling) => original(ruling, events))
-    }
-    await publish(tx, deps, snapshot, written, at)
-    return written
-  })
+  const rulings =
+    (await deps.database.transaction((tx) => dispatchAlone(tx, deps, events, snapshot)).catch(unlessLost)) ??
+    (await deps.database.transaction((tx) => dispatchAmongOthers(tx, deps, events, snapshot)))
   for (const ruling of rulings) {
     deps.log.info(logged(ruling), 'event decided')
     deps.observe?.(ruling)
@@ -143,22 +127,62 @@ async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Pr
   }
 }
 
-/** What is left after those whose receipt is known: the bus delivered them twice, and the first time was enough. */
-async function lookUp(tx: Queryable, deps: DispatcherDeps, events: readonly GuildEvent[]): Promise<readonly Arrival[]> {
-  const { rows } = await tx.query<LookUpRow>(sql.lookUp, [JSON.stringify(events.map(question))])
-  const answers = new Map(rows.map((row) => [row.receipt_id, row]))
-  const arrivals = new Map<string, Arrival>()
-  for (const event of events) {
-    const row = answers.get(event.metadata.receipt_id)
-    if (!row || row.received || arrivals.has(event.metadata.receipt_id)) continue
-    const { marker } = event.metadata
-    const known = { original: originalOf(row), cause: causeOf(row) }
-    // Only a marker that is in our table is asked about, and nothing for what is a duplicate anyway.
-    const asked = marker !== null && row.marker_known && known.original === null
-    const echo = asked ? await deps.echoes.confirm(tx, { marker, event }) : null
-    arrivals.set(event.metadata.receipt_id, { event, known, echo })
+/** Another dispatcher has won an event of the batch: what was meant to follow from it must not. */
+class LostEvents extends Error {}
+
+function unlessLost(error: unknown): null {
+  if (error instanceof LostEvents) return null
+  throw error
+}
+
+/** As if nobody else decided the same events, which is nearly always so: what follows from them is sent with them, and waits for nothing. */
+async function dispatchAlone(
+  tx: Queryable,
+  deps: DispatcherDeps,
+  events: readonly GuildEvent[],
+  snapshot: CodexSnapshot,
+): Promise<readonly Ruling[]> {
+  const at = deps.clock.now().toISOString()
+  const decided = await ruled(tx, deps, events, snapshot)
+  const [won] = await Promise.all([write(tx, snapshot, decided, at), publish(tx, deps, snapshot, decided, at)])
+  if (won.size < decided.length) throw new LostEvents()
+  return decided
+}
+
+/** Whoever loses an event looks at it again, and finds what the winner has written. */
+async function dispatchAmongOthers(
+  tx: Queryable,
+  deps: DispatcherDeps,
+  events: readonly GuildEvent[],
+  snapshot: CodexSnapshot,
+): Promise<readonly Ruling[]> {
+  const at = deps.clock.now().toISOString()
+  const written: Ruling[] = []
+  let pending = events
+  for (let pass = 0; pending.length > 0; pass += 1) {
+    if (pass === passesMax)
+      throw new GuildError('GUILD_OVERLOADED', { why: 'other dispatchers keep winning the same events' })
+    const decided = await ruled(tx, deps, pending, snapshot)
+    const won = await write(tx, snapshot, decided, at)
+    written.push(...decided.filter(({ event }) => won.has(event.metadata.receipt_id)))
+    pending = decided
+      .filter(({ event }) => !won.has(event.metadata.receipt_id))
+      .map((ruling) => original(ruling, events))
   }
-  return [...arrivals.values()]
+  await publish(tx, deps, snapshot, written, at)
+  return written
+}
+
+async function ruled(
+  tx: Queryable,
+  deps: DispatcherDeps,
+  events: readonly GuildEvent[],
+  snapshot: CodexSnapshot,
+): Promise<readonly Ruling[]> {
+  const arrivals = await lookUp(tx, deps.echoes, events)
+  const meant = decide(arrivals, snapshot, deps.botLogins)
+  const affordable = deps.headroom ? await checkHeadroom(tx, deps.headroom, meant, snapshot) : meant
+  return admitAll(tx, affordable, snapshot)
 }
 
 async function write(
@@ -215,47 +239,6 @@ async function publish(
       })),
     })),
   ])
-}
-
-interface LookUpRow {
-  readonly receipt_id: string
-  readonly received: boolean
-  readonly same_id: string | null
-  readonly fact_id: string | null
-  readonly replayed_id: string | null
-  readonly marker_known: boolean
-  readonly cause_action: string | null
-  readonly cause_root: string | null
-  readonly cause_depth: number | null
-  readonly cause_parent: string | null
-}
-
-function question({ id, source, metadata }: GuildEvent): object {
-  return {
-    receipt_id: metadata.receipt_id,
-    id,
-    source,
-    connector: metadata.connector,
-    dedup_key: metadata.dedup_key,
-    body_hash: metadata.body_hash,
-    delivery_id: metadata.delivery_id,
-    marker: metadata.marker?.replace(/^guild:/, '') ?? null,
-    subject_id: metadata.subject.id,
-    subject_url: metadata.subject.url,
-    bot: metadata.actor.kind === 'bot',
-    received_at: metadata.received_at,
-  }
-}
-
-function originalOf(row: LookUpRow): Arrival['known']['original'] {
-  if (row.same_id !== null) return { eventId: row.same_id, by: 'delivery' }
-  if (row.fact_id !== null) return { eventId: row.fact_id, by: 'fact' }
-  return row.replayed_id === null ? null : { eventId: row.replayed_id, by: 'body' }
-}
-
-function causeOf(row: LookUpRow): Arrival['known']['cause'] {
-  if (row.cause_action === null || row.cause_root === null || row.cause_depth === null) return null
-  return { actionId: row.cause_action, root: row.cause_root, depth: row.cause_depth, parent: row.cause_parent }
 }
 
 /** The event as it arrived: a ruling holds it with the place it was given in the first pass. */

@@ -3,7 +3,6 @@ import { GuildError } from '../../kernel/errors.ts'
 import { sha256 } from '../../kernel/ids.ts'
 import type { MigratableDatabase, Param, Result, ScriptRunner, Statement } from '../database.ts'
 import { abortedTransaction, databaseFailure } from '../failure.ts'
-import { Mutex } from '../mutex.ts'
 import { TransactionScope } from '../scope.ts'
 import { decodeColumn, encodeParam } from '../wire.ts'
 import { PostgresListener } from './postgres-listener.ts'
@@ -42,7 +41,8 @@ export class PostgresDatabase implements MigratableDatabase {
       idle_in_transaction_session_timeout: statementMs,
       options: '-c timezone=UTC',
     }
-    const pool = new Pool({ ...config, max: connectionsMax })
+    // Statements given at once leave at once, and the server takes them in their order: one wait for all of them.
+    const pool = new Pool({ ...config, max: connectionsMax, pipeline: true })
     const db = new PostgresDatabase(pool, new PostgresListener({ ...config, statement_timeout: 0 }))
     try {
       const { rows } = await db.query<{ version: number }>(serverVersion)
@@ -111,22 +111,31 @@ export class PostgresDatabase implements MigratableDatabase {
   }
 
   async #attempt<T>(client: ClientBase, work: (tx: ScriptRunner) => Promise<T>, ensureOpen: () => void): Promise<T> {
-    const turns = new Mutex()
-    const command = (name: string, text = name) =>
-      turns.run(() => this.#run(client, { name, text }, [], { prepared: false }))
-    await command('BEGIN')
+    const command = (name: string, text = name) => this.#run(client, { name, text }, [], { prepared: false })
+    const begun = command('BEGIN')
+    // Told to whoever waits for it below; nobody may.
+    begun.catch(() => undefined)
+    let first = true
     try {
       const result = await work({
         query: async <Row>(statement: Statement, params: readonly Param[] = []) => {
           ensureOpen()
-          return turns.run(() => this.#run<Row>(client, statement, params))
+          // Without a transaction, should BEGIN ever fail, nothing but a question may have run.
+          const travels = first && statement.reads === true
+          first = false
+          if (!travels) await begun
+          const answer = await this.#run<Row>(client, statement, params)
+          await begun
+          return answer
         },
         script: async (text) => {
           ensureOpen()
+          await begun
           await command('SET LOCAL statement_timeout = 0')
           await command('a script', text)
         },
       })
+      await begun
       const commit = await command('COMMIT')
       if (commit.command === 'ROLLBACK') throw abortedTransaction()
       return result

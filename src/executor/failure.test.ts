@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openTestDatabase } from '../../test/database.ts'
 import { Bench, rule, statement } from '../../test/executor-bench.ts'
-import type { Database } from '../database/database.ts'
+import type { Database, Param, Result, Statement } from '../database/database.ts'
 import { type ErrorCode, GuildError } from '../kernel/errors.ts'
 import { policy } from '../codex/kinds.ts'
 import { executor } from './executor.ts'
@@ -23,16 +23,17 @@ const say = rule('always', 'true', { do: [{ action: 'GITHUB_COMMENT', args: { bo
 describe('a database that is away', () => {
   const gone = new GuildError('GUILD_DATABASE_UNAVAILABLE', { why: 'recovery mode' })
 
+  const unreachable: Database = {
+    kind: 'pglite',
+    query: () => Promise.reject(gone),
+    transaction: () => Promise.reject(gone),
+    listen: (channel, onNotify) => db.listen(channel, onNotify),
+    close: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+
   it('lets a message come again within two seconds, however often it came before', async () => {
-    const bench = await Bench.open(db, { rules: [say], spec: { tools: { actions } } })
-    const away: Database = {
-      kind: db.kind,
-      query: () => Promise.reject(gone),
-      transaction: () => Promise.reject(gone),
-      listen: (channel, onNotify) => db.listen(channel, onNotify),
-      close: () => Promise.resolve(),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    }
+    const bench = await Bench.open(db, { rules: [say], spec: { model: { prefer: ['rules'] }, tools: { actions } } })
     const delivery = {
       id: bench.id,
       topic: 'guild.events.agent.any',
@@ -42,24 +43,30 @@ describe('a database that is away', () => {
       attempt: 9,
       publishedAt: new Date(),
     } as const
-    const nacks = await executor(bench.deps(away)).handle([delivery], new AbortController().signal)
+    const nacks = await executor(bench.deps(unreachable)).handle([delivery], new AbortController().signal)
     expect(nacks).toMatchObject([{ id: bench.id, reason: 'the database cannot be reached: recovery mode' }])
     expect(nacks?.[0]?.delayMs).toBeLessThanOrEqual(2_000)
     expect(nacks?.[0]?.delayMs).toBeGreaterThan(0)
   })
 
   it('kills no run, however often it goes away at the same step', async () => {
-    let lost = 0
-    const bench = await Bench.open(db, { rules: [say], spec: { tools: { actions } } })
-    const codex = {
-      current: () => bench.snapshot,
-      at: () => {
-        lost += 1
-        return lost <= 5 ? Promise.reject(gone) : Promise.resolve(bench.snapshot)
-      },
-      problems: () => null,
+    const bench = await Bench.open(db, { rules: [say], spec: { model: { prefer: ['rules'] }, tools: { actions } } })
+    let writes = 0
+    // Away for a moment each time something is to be written, and back when that is to be told.
+    const flapping = <Row>(query: Database['query'], statement: Statement, params?: readonly Param[]) => {
+      const isWrite = statement.name === 'journal.write'
+      if (isWrite) writes += 1
+      return isWrite && writes < 10 && writes % 2 === 1
+        ? Promise.reject<Result<Row>>(gone)
+        : query<Row>(statement, params)
     }
-    await bench.finish(bench.deps(db, { codex }))
+    const database: Database = {
+      ...unreachable,
+      query: (statement, params) => flapping(db.query.bind(db), statement, params),
+      transaction: (work) =>
+        db.transaction((tx) => work({ query: (statement, params) => flapping(tx.query.bind(tx), statement, params) })),
+    }
+    expect(await bench.finish(bench.deps(database))).toBe(6)
     expect(await bench.row()).toMatchObject({ state: 'COMPLETED', failures: 0 })
   })
 })

@@ -1,6 +1,12 @@
 import type { GuildEvent, Priority } from '../kernel/event.ts'
 import type { CodexSnapshot, CompiledAgent, CompiledRoute } from './snapshot.ts'
 
+// A type, not an interface: as it stands it is a JSON value, and goes into the records.
+export type Considered = { readonly rule: string; readonly matched: boolean; readonly why: string }
+
+/** Most rules say no, each to most events, and with the same words. */
+const notHolding = new WeakMap<CompiledRoute, Considered>()
+
 export interface RouteMatch {
   /** each agent once, woken by the first rule that names it */
   readonly agents: readonly {
@@ -10,7 +16,7 @@ export interface RouteMatch {
     readonly priority: Priority | null
   }[]
   /** every rule and trigger for the event's type, in order, with the reason */
-  readonly considered: readonly { readonly rule: string; readonly matched: boolean; readonly why: string }[]
+  readonly considered: readonly Considered[]
   /** set: nobody is woken */
   readonly muted: { readonly rule: string; readonly reason: string } | null
 }
@@ -22,18 +28,18 @@ export interface RouteMatch {
  */
 export function matchRoutes(snapshot: CodexSnapshot, event: GuildEvent, chapter: string | null): RouteMatch {
   const facts = { event, payload: event.payload, metadata: event.metadata }
-  const considered: { rule: string; matched: boolean; why: string }[] = []
+  const considered: Considered[] = []
   const woken = new Map<string, RouteMatch['agents'][number]>()
   const routes = snapshot.routes.filter((route) => route.eventType === event.type || route.eventType === '*')
   for (const route of routes.filter(({ mute }) => mute !== null)) {
-    const why = mismatch(route, event, facts)
-    considered.push({ rule: route.rule, matched: why === null, why: why ?? `muted: ${route.mute ?? ''}` })
-    if (why === null) return { agents: [], considered, muted: { rule: route.rule, reason: route.mute ?? '' } }
+    const miss = mismatch(route, event, facts)
+    considered.push(miss ?? { rule: route.rule, matched: true, why: `muted: ${route.mute ?? ''}` })
+    if (miss === null) return { agents: [], considered, muted: { rule: route.rule, reason: route.mute ?? '' } }
   }
   for (const route of routes.filter(({ mute }) => mute === null)) {
-    const why = mismatch(route, event, facts)
-    if (why !== null) {
-      considered.push({ rule: route.rule, matched: false, why })
+    const miss = mismatch(route, event, facts)
+    if (miss !== null) {
+      considered.push(miss)
       continue
     }
     const notes = route.targets.map((target) => {
@@ -60,12 +66,26 @@ export function agentOfType(snapshot: CodexSnapshot, type: string, chapter: stri
   return own ?? ofType.find(({ manifest }) => manifest.metadata.chapter === undefined) ?? null
 }
 
-function mismatch(route: CompiledRoute, event: GuildEvent, facts: Readonly<Record<string, unknown>>): string | null {
-  if (route.source !== null && route.source !== event.source) return `it is for ${route.source}, not ${event.source}`
-  if (route.where === null) return null
-  const verdict = route.where.test(facts)
-  if (verdict.error !== null) return `the condition ${route.where.text} cannot be evaluated: ${verdict.error}`
-  return verdict.value ? null : `the condition does not hold: ${route.where.text}`
+function mismatch(
+  route: CompiledRoute,
+  event: GuildEvent,
+  facts: Readonly<Record<string, unknown>>,
+): Considered | null {
+  const { rule, source, where } = route
+  if (source !== null && source !== event.source) {
+    return { rule, matched: false, why: `it is for ${source}, not ${event.source}` }
+  }
+  if (where === null) return null
+  const verdict = where.test(facts)
+  if (verdict.error !== null) {
+    return { rule, matched: false, why: `the condition ${where.text} cannot be evaluated: ${verdict.error}` }
+  }
+  if (verdict.value) return null
+  const known = notHolding.get(route)
+  if (known) return known
+  const miss = { rule, matched: false, why: `the condition does not hold: ${where.text}` }
+  notHolding.set(route, miss)
+  return miss
 }
 
 /** Rules stand in `routing/`, triggers in `agents/`: the loader accepts nothing else. */

@@ -91,7 +91,7 @@ export function decisionsOf(ruling: Ruling): readonly DispatchDecision[] {
   const { event, disposition, rule, reason, considered, nearest, duplicateOf, wakings } = ruling
   const { receipt_id } = event.metadata
   const detail: JsonObject = {
-    ...(considered.length > 0 && { considered: considered.slice(0, consideredMax).map((item) => ({ ...item })) }),
+    ...(considered.length > 0 && { considered: considered.slice(0, consideredMax) }),
     ...(considered.length > consideredMax && { considered_more: considered.length - consideredMax }),
     ...(nearest !== null && { nearest }),
     ...(duplicateOf !== null && { duplicate: event.id }),

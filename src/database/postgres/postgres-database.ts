@@ -17,6 +17,8 @@ export interface PostgresOptions {
 }
 
 const connectMs = 5000
+/** A new connection plans each of its statements anew, up to six times: some 100 ms in all, which the next burst of work would pay. */
+const idleMs = 300_000
 const serverVersionMin = 150_000
 
 /** A PostgreSQL server through a pool of connections. */
@@ -42,7 +44,7 @@ export class PostgresDatabase implements MigratableDatabase {
       options: '-c timezone=UTC',
     }
     // Statements given at once leave at once, and the server takes them in their order: one wait for all of them.
-    const pool = new Pool({ ...config, max: connectionsMax, pipeline: true })
+    const pool = new Pool({ ...config, max: connectionsMax, idleTimeoutMillis: idleMs, pipeline: true })
     const db = new PostgresDatabase(pool, new PostgresListener({ ...config, statement_timeout: 0 }))
     try {
       const { rows } = await db.query<{ version: number }>(serverVersion)

@@ -97,9 +97,9 @@ export class Redactor {
 
   /** Names and texts come again and again; each is looked at once. */
   #clean(value: JsonValue | undefined): boolean {
-    const leaves: string[] = []
-    const named = collect(value, leaves, 0)
-    return !named && this.find([...new Set(leaves)].join('\n'), onlySecrets).length === 0
+    const look: Look = { texts: new Set(), seen: new Set() }
+    const named = collect(value, look, 0)
+    return !named && this.find([...look.texts].join('\n'), onlySecrets).length === 0
   }
 
   /** Never throws; see `storedText`. */
@@ -149,20 +149,32 @@ export function mapStrings(
   )
 }
 
+interface Look {
+  readonly texts: Set<string>
+  /** A value that many records share is walked once. */
+  readonly seen: Set<object>
+}
+
 /** All strings and names. @returns whether some member has the name of a secret and a text */
-function collect(value: JsonValue | undefined, into: string[], depth: number): boolean {
+function collect(value: JsonValue | undefined, look: Look, depth: number): boolean {
   if (typeof value === 'string') {
-    into.push(value)
+    look.texts.add(value)
     return false
   }
   if (typeof value !== 'object' || value === null) return false
   if (depth >= depthMax) return true
-  if (isArray(value)) return value.reduce<boolean>((named, item) => collect(item, into, depth + 1) || named, false)
+  if (look.seen.has(value)) return false
+  look.seen.add(value)
   let named = false
-  for (const [key, member] of Object.entries(value)) {
-    into.push(key)
+  if (isArray(value)) {
+    for (const item of value) if (collect(item, look, depth + 1)) named = true
+    return named
+  }
+  for (const key of Object.keys(value)) {
+    const member = value[key]
+    look.texts.add(key)
     if (isSecretName(key) && member !== null && typeof member !== 'number' && typeof member !== 'boolean') named = true
-    if (collect(member, into, depth + 1)) named = true
+    if (collect(member, look, depth + 1)) named = true
   }
   return named
 }

@@ -48,6 +48,15 @@ function suite(name: string, open: () => Promise<MigratableDatabase>): void {
       expect(await query(make)).toEqual([{ made: 0 }])
     })
 
+    it('has no statistics of jsonb, also in new parts', async () => {
+      await query(`SELECT guild_core.make_part('guild_core.events', '2098-07-01')`)
+      const measured = await query(`SELECT a.attrelid::regclass::text AS table, a.attname
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname LIKE 'guild%' AND c.relkind IN ('r', 'p') AND a.atttypid = 'jsonb'::regtype AND NOT a.attisdropped
+          AND a.attstattarget IS DISTINCT FROM 0`)
+      expect(measured).toEqual([])
+    })
+
     it('takes a row of any time, and moves it when its part is made', async () => {
       const far = `INSERT INTO guild_core.run_steps (invocation_id, run_at, seq, kind, name, status, lease_epoch)
         VALUES ('inv_far', '2099-07-01', 0, 'codex', 'c', 'DONE', 1)`

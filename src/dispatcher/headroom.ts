@@ -13,7 +13,7 @@ export interface Headroom {
 
 /**
  * Agents that can do nothing without a model are not woken when the budget for it is spent. One question for each agent and chapter of a
- * batch; those that have rules to fall back on are not asked about.
+ * batch, all at once; those that have rules to fall back on are not asked about.
  */
 export async function checkHeadroom(
   tx: Queryable,
@@ -21,25 +21,28 @@ export async function checkHeadroom(
   rulings: readonly Ruling[],
   snapshot: CodexSnapshot,
 ): Promise<readonly Ruling[]> {
-  const answers = new Map<string, string | null>()
-  const checked: Ruling[] = []
-  for (const ruling of rulings) {
-    const wakings: Waking[] = []
-    for (const waking of ruling.wakings) {
+  const asked = new Map<string, Promise<string | null>>()
+  for (const { wakings } of rulings) {
+    for (const waking of wakings) {
       const agent = snapshot.agents.get(waking.agentId)
-      if (waking.outcome !== 'ROUTED' || !agent || hasRules(agent)) {
-        wakings.push(waking)
-        continue
-      }
-      const asked = `${waking.agentId} ${waking.chapter ?? ''}`
-      const known = answers.get(asked)
-      const spent = known === undefined ? await headroom.spent(tx, snapshot, agent, waking.chapter) : known
-      answers.set(asked, spent)
-      wakings.push(spent === null ? waking : refused(waking, spent))
+      if (waking.outcome !== 'ROUTED' || !agent || hasRules(agent) || asked.has(questionOf(waking))) continue
+      asked.set(questionOf(waking), headroom.spent(tx, snapshot, agent, waking.chapter))
     }
-    checked.push(wakings.every((waking, at) => waking === ruling.wakings[at]) ? ruling : withWakings(ruling, wakings))
   }
-  return checked
+  const answers = new Map(
+    await Promise.all([...asked].map(async ([question, answer]) => [question, await answer] as const)),
+  )
+  return rulings.map((ruling) => {
+    const wakings = ruling.wakings.map((waking) => {
+      const spent = waking.outcome === 'ROUTED' ? (answers.get(questionOf(waking)) ?? null) : null
+      return spent === null ? waking : refused(waking, spent)
+    })
+    return wakings.every((waking, at) => waking === ruling.wakings[at]) ? ruling : withWakings(ruling, wakings)
+  })
+}
+
+function questionOf({ agentId, chapter }: Waking): string {
+  return `${agentId} ${chapter ?? ''}`
 }
 
 function hasRules({ manifest }: CompiledAgent): boolean {

@@ -5,19 +5,18 @@
  */
 export const executorTrips = [
   'claim',
-  'context written',
-  'T1, call 1: reserve and intend',
+  'T1, call 1: reserve and intend, with the context',
   'usage noted, call 1',
+  'heard, call 1',
   'T2, call 1: settle and answer',
-  'tool results written',
-  'T1, call 2: reserve and intend',
+  'T1, call 2: reserve and intend, with the tool results',
   'usage noted, call 2',
-  'T2, call 2: settle and answer',
-  'both actions published, with their results',
+  'heard, call 2',
+  'T2 and actions, call 2: settle and answer, with both actions and their results',
   'T1, call 3: reserve and intend',
   'usage noted, call 3',
-  'T2, call 3: settle and answer',
-  'finish',
+  'heard, call 3',
+  'T2 and finish, call 3: settle and answer, with the end of the run',
 ] as const
 
 export interface JournalEdge {

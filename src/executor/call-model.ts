@@ -52,6 +52,7 @@ type LlmFailure =
  * crash in between loses one call, which is charged by estimate and made again; a finished one is never repeated.
  */
 export async function callModel(run: Run, seq: number, plan: CallPlan): Promise<Called> {
+  if (run.journal.holdsAnswer) await run.journal.flush()
   await chargeLost(run, seq)
   const failures = failuresAt(run, seq)
   for (;;) {
@@ -165,7 +166,10 @@ async function prepare(
   return { request: { provider, model, cacheKey, ...sent, facts }, meant, intent }
 }
 
-/** The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. */
+/**
+ * The call itself, and T2: the answer, its price and what it adds up to; or the failure, and what is given back. An answer is committed
+ * together with what it sets off at once, its actions or the end of the run; before anything else is done, alone.
+ */
 async function answer(run: Run, call: Call): Promise<Called> {
   const { deps, journal } = run
   const remainingMs = limitsOf(run).activeMs - activeMs(run)
@@ -202,12 +206,12 @@ async function answer(run: Run, call: Call): Promise<Called> {
     usage: paid.usage,
     finished_at: journal.at,
   }
-  if (call.meant.reservation === null) await journal.write({ steps: [done], row: paid.row })
+  const entry = { steps: [done], row: paid.row }
+  if (call.meant.reservation === null) journal.hold(entry)
   else {
-    await journal.transact(async (tx) => {
+    journal.holdAnswer(entry, async (tx) => {
       await paid.settle(run, tx)
       await deps.health.succeeded(tx, call.meant.provider)
-      return { steps: [done], row: paid.row }
     })
   }
   return { kind: 'called' }

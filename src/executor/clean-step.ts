@@ -1,6 +1,6 @@
 import { type Redactor, withheldStub } from '../guards/privacy/redact.ts'
 import type { JsonObject, JsonValue } from '../kernel/json.ts'
-import type { RowChange } from './journal.ts'
+import type { RowChange } from './entry.ts'
 import type { Step, StepKind } from './step.ts'
 
 /** The members of a step that hold words of others: text of models, tools, events and errors. The rest is ours: names, numbers, hashes. */

@@ -10,7 +10,7 @@ import { failed, type Halt } from './ending.ts'
 import { codexSeq } from './load-prompt.ts'
 import { mayRead } from './run-guard.ts'
 import { parallel } from './parallel.ts'
-import { type Run, waitMs } from './run-context.ts'
+import { isLong, type Run, waitMs } from './run-context.ts'
 import { aStep, type ContextResponse, read, type Step, storable } from './step.ts'
 import { factsOf } from './transcript.ts'
 
@@ -20,13 +20,14 @@ type ToolItem = Extract<ContextItem, { tool: string }>
 
 /**
  * 2. Fetch context: every item of the manifest, in parallel but for those that use earlier ones, each cut to its size, all journaled in
- * one write. A required item that cannot be read lets the run wait and, the third time, fail; an optional one is left out and said so.
+ * one write, which is that of the first model call unless reading took a while. A required item that cannot be read lets the run wait and, the third time, fail; an optional one is left out and said so.
  */
 export async function fetchContext(run: Run): Promise<Halt | null> {
   const { journal } = run
   const items = run.agent.manifest.spec.context.map((item, index) => ({ item, seq: codexSeq + 1 + index }))
   const pending = items.filter(({ seq }) => !journal.doneAt(seq))
   let halt: Halt | null = null
+  const began = run.deps.clock.now().getTime()
   for (const wave of wavesOf(pending)) {
     const steps = await parallel(wave, run.agent.manifest.spec.limits.maxParallelTools, ({ item, seq }) =>
       fetchItem(run, item, seq),
@@ -34,8 +35,8 @@ export async function fetchContext(run: Run): Promise<Halt | null> {
     for (const step of steps) halt ??= account(run, step)
     const last = wave.at(-1) === pending.at(-1)
     // Held steps are written together; what failed must be on record before the run waits.
-    if (last || halt) await journal.write({ steps })
-    else for (const step of steps) journal.hold(step)
+    if (halt || (last && isLong(run, began))) await journal.write({ steps })
+    else journal.hold({ steps })
     if (halt) return halt
   }
   return null

@@ -59,6 +59,8 @@ export async function finish(
     reason: reason === null ? detail : `${reason}: ${detail}`,
     detail: { transcript_ref: transcriptRef },
   })
+  // What is still held would be written behind what forgets it.
+  if (forgotten) await journal.flush()
   await journal.transact(async (tx) => {
     await deps.outbox.add(tx, topics.audit, [auditMessage(auditEntry(journal, { ...ending, summary }, transcriptRef))])
     if (forgotten) await forgetJournal(tx, invocation.id)

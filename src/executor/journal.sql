@@ -85,6 +85,12 @@ JOIN guild_core.events e ON e.received_at = k.received_at AND e.id = k.id;
 SELECT state, greatest(extract(epoch FROM greatest(lease_until, not_before) - now()) * 1000, 0)::integer AS wait_ms
 FROM guild_core.invocations WHERE id = $1;
 
+-- name: hear
+SELECT cancel FROM guild_core.invocations WHERE id = $1;
+
+-- name: hearMany
+SELECT r.nth, i.cancel FROM unnest($1::text[]) WITH ORDINALITY AS r (id, nth) JOIN guild_core.invocations i ON i.id = r.id;
+
 -- name: write
 -- Locks the row of the run first: an owner whose epoch is over changes nothing, and one that writes cannot be overtaken before it
 -- commits. With a new state the lease is given back in the same breath.

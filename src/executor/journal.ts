@@ -4,8 +4,9 @@ import { gathered } from '../database/gathered.ts'
 import { statements } from '../database/statements.ts'
 import { type Redactor, standardRedactor } from '../guards/privacy/redact.ts'
 import type { Clock } from '../kernel/clock.ts'
-import { GuildError } from '../kernel/errors.ts'
+import { GuildError, isGuildError } from '../kernel/errors.ts'
 import type { JsonValue } from '../kernel/json.ts'
+import { type Entry, together } from './entry.ts'
 import type { Invocation } from './invocation.ts'
 import { cleanRow, cleanStep } from './clean-step.ts'
 import { storableText, type Step } from './step.ts'
@@ -16,6 +17,8 @@ const plain = statements(import.meta.url, './journal.sql', [
   'load',
   'loadMany',
   'look',
+  'hear',
+  'hearMany',
   'write',
   'writeMany',
   'beat',
@@ -28,6 +31,7 @@ const sql = {
   ...plain,
   claim: gathered(plain.claim, plain.claimMany),
   load: gathered(plain.load, plain.loadMany),
+  hear: gathered(plain.hear, plain.hearMany),
   write: gathered(plain.write, plain.writeMany, {
     merge: (calls) => [
       calls.map(([id]) => String(id)),
@@ -40,46 +44,18 @@ const sql = {
 /** The claim is in invocation.ts. */
 export const claimStatements = sql
 
-/** What a write changes in the run's own row: counters add up, `state` gives the lease back. */
-export interface RowChange {
-  readonly model_calls?: number
-  readonly tool_calls?: number
-  readonly input_tokens?: number
-  readonly output_tokens?: number
-  readonly cost_micros?: number
-  readonly actions?: number
-  /** what answered last */
-  readonly provider?: string
-  readonly model?: string
-  readonly state?:
-    'WAITING_RATE' | 'WAITING_ACTION' | 'WAITING_APPROVAL' | 'ADMITTED' | 'COMPLETED' | 'STOPPED' | 'FAILED' | 'DEAD'
-  readonly reason?: string | null
-  readonly detail?: string | null
-  readonly summary?: string
-  readonly output?: JsonValue
-  readonly transcript_ref?: string | null
-  /** until it may be claimed again */
-  readonly wait_ms?: number
-  /** attempts in a row that ended with this step unfinished */
-  readonly failing_seq?: number
-  readonly failures?: number
-  /** how long the words of the journal are kept from now on; nothing: they are not kept for a time that ends */
-  readonly journal_ms?: number
-  /** they are gone already */
-  readonly forgotten?: boolean
-}
-
-export interface Entry {
-  readonly steps?: readonly Step[]
-  readonly row?: RowChange
-}
-
 type Granted = Pick<Invocation, 'granted_tokens' | 'granted_cost_micros'>
 
 interface Written extends Granted {
   readonly own: number
   readonly written: number
   readonly cancel: string | null
+}
+
+interface Held {
+  readonly entry: Entry
+  /** set: an answer that was paid for, with what its commit owes to the ledger */
+  readonly settle: ((tx: Queryable) => Promise<void>) | null
 }
 
 /**
@@ -94,7 +70,7 @@ export class Journal {
   readonly #steps: Map<string, Step>
   #inOrder: readonly Step[] | null = null
   #doneInOrder: readonly Step[] | null = null
-  readonly #heldSteps: Step[] = []
+  readonly #held: Held[] = []
   readonly #heldDecisions: Decision[] = []
   #cancelled: string | null
   #granted: Granted
@@ -151,10 +127,31 @@ export class Journal {
   }
 
   /** Written with the next write: saves a round trip for what may be lost without harm, because it would be done again. */
-  hold(given: Step): void {
-    const step = cleanStep(given, this.#redactor)
-    this.#heldSteps.push(step)
-    this.#keep(step)
+  hold(given: Entry): void {
+    this.#hold(given, null)
+  }
+
+  /**
+   * An answer that was paid for: `settle` comes first in the next transaction, whatever that is for. Nobody may wait for anything outside
+   * the database before then (`flush`); and when that transaction fails, the answer is kept all the same.
+   */
+  holdAnswer(given: Entry, settle: (tx: Queryable) => Promise<void>): void {
+    this.#hold(given, settle)
+  }
+  get holdsAnswer(): boolean {
+    return this.#held.some(({ settle }) => settle !== null)
+  }
+
+  /** Writes what is held. */
+  async flush(): Promise<void> {
+    if (this.#held.length > 0) await this.write({})
+  }
+
+  /** Whether it was cancelled while the answer that is held was made; else the last write has told. */
+  async hear(): Promise<void> {
+    if (!this.holdsAnswer) return
+    const { rows } = await this.#db.query<{ cancel: string | null }>(sql.hear, [this.invocation.id])
+    this.#cancelled = rows[0]?.cancel ?? null
   }
 
   /** A decision record, written with the next write. */
@@ -165,9 +162,9 @@ export class Journal {
 
   /** One statement, or a transaction of two when decisions are held. */
   async write(given: Entry): Promise<void> {
-    if (this.#heldDecisions.length > 0) return this.transact(() => Promise.resolve(given))
+    if (this.#heldDecisions.length > 0 || this.holdsAnswer) return this.transact(() => Promise.resolve(given))
     const entry = this.#clean(given)
-    const held = this.#heldSteps.length
+    const held = this.#held.length
     await this.#write(this.#db, entry)
     this.#committed(entry, held, 0)
   }
@@ -177,8 +174,22 @@ export class Journal {
    * the row of a run; it may run again after a deadlock.
    */
   async transact(work: (tx: Queryable) => Promise<Entry>): Promise<void> {
-    const [steps, decisions] = [this.#heldSteps.length, this.#heldDecisions.length]
+    const { holdsAnswer } = this
+    try {
+      await this.#transact(work)
+    } catch (error) {
+      const over = isGuildError(error, 'GUILD_LEASE_LOST') || isGuildError(error, 'GUILD_DATABASE_UNAVAILABLE')
+      if (!holdsAnswer || over) throw error
+      // What an answer has set off must not cost the answer.
+      await this.#transact(() => Promise.resolve({}))
+      await this.#transact(work)
+    }
+  }
+
+  async #transact(work: (tx: Queryable) => Promise<Entry>): Promise<void> {
+    const [held, decisions] = [this.#held.length, this.#heldDecisions.length]
     const entry = await this.#db.transaction(async (tx) => {
+      for (const { settle } of this.#held.slice(0, held)) await settle?.(tx)
       const result = this.#clean(await work(tx))
       // In one breath: neither waits for the answer to the other.
       await Promise.all([
@@ -187,7 +198,7 @@ export class Journal {
       ])
       return result
     })
-    this.#committed(entry, steps, decisions)
+    this.#committed(entry, held, decisions)
   }
 
   /** Keeps what the provider reported at the start of its answer: it is charged if the rest never comes. */
@@ -214,12 +225,8 @@ export class Journal {
   }
 
   async #write(tx: Queryable, entry: Entry): Promise<void> {
-    const steps = [...this.#heldSteps, ...(entry.steps ?? [])]
-    const { rows } = await tx.query<Written>(sql.write, [
-      ...this.#own,
-      storableText(steps),
-      storableText(entry.row ?? {}),
-    ])
+    const { steps, row } = together([...this.#held.map((held) => held.entry), entry])
+    const { rows } = await tx.query<Written>(sql.write, [...this.#own, storableText(steps), storableText(row)])
     if (rows[0]?.own !== 1) throw new GuildError('GUILD_LEASE_LOST', { id: this.invocation.id })
     this.#cancelled = rows[0].cancel
     this.#granted = rows[0]
@@ -231,9 +238,15 @@ export class Journal {
     }
   }
 
-  #committed(entry: Entry, steps: number, decisions: number): void {
+  #hold(given: Entry, settle: Held['settle']): void {
+    const entry = this.#clean(given)
+    this.#held.push({ entry, settle })
     for (const step of entry.steps ?? []) this.#keep(step)
-    this.#heldSteps.splice(0, steps)
+  }
+
+  #committed(entry: Entry, held: number, decisions: number): void {
+    for (const step of entry.steps ?? []) this.#keep(step)
+    this.#held.splice(0, held)
     this.#heldDecisions.splice(0, decisions)
   }
 

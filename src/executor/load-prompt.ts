@@ -45,7 +45,7 @@ export async function loadPrompt(
       version: agent.manifest.metadata.version,
       system: sha256(systemText(agent)),
     }
-    journal.hold(aStep({ ...step, status: 'DONE', response }))
+    journal.hold({ steps: [aStep({ ...step, status: 'DONE', response })] })
   }
   return { kind: 'prompt', snapshot, agent }
 }

@@ -36,6 +36,13 @@ export function activeMs({ deps, journal, claimedAtMs }: Run): number {
   return journal.invocation.active_ms + Math.max(0, deps.clock.now().getTime() - claimedAtMs)
 }
 
+/** What took so long is not to be done again, and who cancelled in the meantime is to be heard: it is written at once. */
+const heldMsMax = 250
+
+export function isLong({ deps }: Run, beganMs: number): boolean {
+  return deps.clock.now().getTime() - beganMs > heldMsMax
+}
+
 /** What the run has used, from the journal alone. */
 export function spentBy(run: Run): Spent {
   const steps = run.journal.all

@@ -82,6 +82,7 @@ export async function runInvocation(
 async function converse(run: Run): Promise<Halt> {
   for (;;) {
     run.signal.throwIfAborted()
+    await run.journal.hear()
     if (run.journal.cancelled !== null) return cancelled(run.journal)
     const turns = turnsOf(run.journal)
     const last = turns.at(-1)

@@ -173,7 +173,6 @@ function numberOf(request: FakeRequest): number {
 
 /** What an entry of the list must look like from the statements that it makes. */
 function kindOf(name: string): string {
-  if (name.endsWith('written')) return 'written'
   return name.split(',')[0] ?? name
 }
 
@@ -181,9 +180,9 @@ function nameOf(statements: readonly string[]): string {
   const has = (name: string) => statements.includes(name)
   if (has('journal.claim')) return 'claim'
   if (has('ledger.reserve')) return 'T1'
-  if (has('ledger.settle')) return 'T2'
   if (has('journal.noteUsage')) return 'usage noted'
-  if (has('desk.insertAction')) return 'both actions published'
-  if (has('relay-outbox.add') && has('journal.write')) return 'finish'
-  return has('journal.write') ? 'written' : statements.join(' ')
+  if (has('journal.hear')) return 'heard'
+  if (!has('ledger.settle') || !has('journal.write')) return statements.join(' ')
+  if (has('desk.insertAction')) return 'T2 and actions'
+  return has('relay-outbox.add') ? 'T2 and finish' : 'T2'
 }

@@ -173,14 +173,14 @@ WITH asked AS MATERIALIZED (
     wait_ms double precision, failing_seq integer, failures integer, journal_ms double precision, forgotten boolean
   )
   WHERE i.id = asked.id AND i.lease_epoch = asked.epoch AND i.state = 'RUNNING'
-  RETURNING asked.nth, i.id, i.made_at, i.lease_epoch, i.cancel, i.granted_tokens, i.granted_cost_micros
+  RETURNING asked.nth, asked.steps, i.id, i.made_at, i.lease_epoch, i.cancel, i.granted_tokens, i.granted_cost_micros
 ), written AS (
   INSERT INTO guild_core.run_steps
     (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at,
      run_at)
   SELECT own.id, s.seq, s.attempt, s.kind, s.name, s.status, own.lease_epoch, s.request_hash, s.request, s.response, s.usage, s.error,
     s.started_at, s.finished_at, own.made_at
-  FROM own JOIN asked ON asked.nth = own.nth CROSS JOIN LATERAL jsonb_to_recordset(asked.steps) AS s (
+  FROM own CROSS JOIN LATERAL jsonb_to_recordset(own.steps) AS s (
     seq integer, attempt integer, kind text, name text, status text, request_hash text, request jsonb, response jsonb, usage jsonb,
     error text, started_at timestamptz, finished_at timestamptz
   )

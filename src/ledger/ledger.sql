@@ -21,13 +21,13 @@ ON CONFLICT (id) DO UPDATE
 -- name: reserve
 -- Runs after lockBudgets, so the rows cannot change under it: looks at every limit, then takes from all of them or from none. A level
 -- of organisation, chapter or agent that is worse than what the call was made for takes nothing either: the caller makes it anew.
--- $1 limits · $2 tokens · $3 cost · $4 id · $5 invocation · $6 step · $7 attempt · $8 owner · $9 epoch · $10 expires · $11 now
+-- $1 ids of the budgets in their order, JSON · $2 tokens · $3 cost · $4 id · $5 invocation · $6 step · $7 attempt · $8 owner · $9 epoch · $10 expires · $11 now
 -- $12 tokens and $13 cost that must be left over · $14 the worst level that the call was made for
 WITH standing AS (
-  SELECT w.rank, b.id, b.entity_type, b.budget_tokens + b.granted_tokens AS token_limit,
+  SELECT (w.place - 1)::integer AS rank, b.id, b.entity_type, b.budget_tokens + b.granted_tokens AS token_limit,
     b.cost_limit_micros + b.granted_cost_micros AS cost_limit, b.consumed_tokens, b.consumed_cost_micros, b.reserved_tokens,
     b.reserved_cost_micros
-  FROM jsonb_to_recordset($1::jsonb) AS w (rank integer, id text)
+  FROM jsonb_array_elements_text($1::jsonb) WITH ORDINALITY AS w (id, place)
   JOIN guild_ledger.token_budgets b ON b.id = w.id
 ), levels AS (
   SELECT s.rank, max(CASE WHEN d.maximum = 0 THEN 4 ELSE width_bucket(d.consumed::numeric * 100 / d.maximum, ARRAY[75, 90, 95, 100]::numeric[]) END) AS level
@@ -67,16 +67,18 @@ FROM (VALUES (1)) AS one LEFT JOIN refused r ON true LEFT JOIN levels l ON true;
 
 -- name: reserveMany
 -- For many callers whose calls all fit beside each other: taken for all of them at once. No row: they do not, or a level has passed; then
--- each is asked alone, in turn.
+-- each is asked alone, in turn. What is asked is carried along from step to step: callers are joined by reading all of them for each.
 WITH asked AS MATERIALIZED (
   SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::integer[], $8::text[],
     $9::integer[], $10::timestamptz[], $11::timestamptz[], $12::bigint[], $13::bigint[], $14::integer[]) WITH ORDINALITY
     AS r (budgets, tokens, cost_micros, id, invocation_id, step_seq, attempt, owner, epoch, expires_at, at, kept_tokens, kept_cost, level, nth)
 ), wanted AS MATERIALIZED (
-  SELECT a.nth, w.rank, w.id FROM asked a CROSS JOIN LATERAL jsonb_to_recordset(a.budgets::jsonb) AS w (rank integer, id text)
-), needed AS (
-  SELECT w.id, sum(a.tokens) AS tokens, sum(a.cost_micros) AS cost, max(a.kept_tokens) AS kept_tokens, max(a.kept_cost) AS kept_cost
-  FROM wanted w JOIN asked a ON a.nth = w.nth GROUP BY w.id
+  SELECT a.nth, (w.place - 1)::integer AS rank, w.id, a.id AS reservation, a.tokens, a.cost_micros, a.kept_tokens, a.kept_cost, a.level, a.at
+  FROM asked a CROSS JOIN LATERAL jsonb_array_elements_text(a.budgets::jsonb) WITH ORDINALITY AS w (id, place)
+), needed AS MATERIALIZED (
+  SELECT w.id, sum(w.tokens) AS tokens, sum(w.cost_micros) AS cost, max(w.kept_tokens) AS kept_tokens, max(w.kept_cost) AS kept_cost,
+    max(w.at) AS at
+  FROM wanted w GROUP BY w.id
 ), standing AS MATERIALIZED (
   SELECT n.*, b.entity_type, b.budget_tokens + b.granted_tokens AS token_limit, b.cost_limit_micros + b.granted_cost_micros AS cost_limit,
     b.consumed_tokens, b.consumed_cost_micros, b.reserved_tokens, b.reserved_cost_micros
@@ -88,19 +90,17 @@ WITH asked AS MATERIALIZED (
   WHERE s.entity_type IN ('organization', 'chapter', 'agent') AND d.maximum IS NOT NULL
   GROUP BY s.id
 ), worst AS MATERIALIZED (
-  SELECT DISTINCT ON (w.nth) w.nth, w.rank, l.level FROM wanted w JOIN levels l ON l.id = w.id ORDER BY w.nth, l.level DESC, w.rank
+  SELECT DISTINCT ON (w.nth) w.nth, w.rank, l.level, w.level AS made_for FROM wanted w JOIN levels l ON l.id = w.id ORDER BY w.nth, l.level DESC, w.rank
 ), fits AS MATERIALIZED (
   SELECT NOT EXISTS (
       SELECT FROM standing s
       WHERE (s.tokens > 0 AND s.tokens + s.kept_tokens > s.token_limit - s.consumed_tokens - s.reserved_tokens)
         OR (s.cost > 0 AND s.cost + s.kept_cost > s.cost_limit - s.consumed_cost_micros - s.reserved_cost_micros)
-    ) AND NOT EXISTS (SELECT FROM worst w JOIN asked a ON a.nth = w.nth WHERE w.level > a.level) AS together
+    ) AND NOT EXISTS (SELECT FROM worst WHERE level > made_for) AS together
 ), opened AS (
   INSERT INTO guild_ledger.reservations
     (id, invocation_id, step_seq, attempt, budget_ids, tokens, cost_micros, state, owner, lease_epoch, expires_at, created_at)
-  SELECT a.id, a.invocation_id, a.step_seq, a.attempt,
-    (SELECT coalesce(jsonb_agg(w.id ORDER BY w.rank), '[]') FROM wanted w WHERE w.nth = a.nth), a.tokens, a.cost_micros, 'OPEN', a.owner,
-    a.epoch, a.expires_at, a.at
+  SELECT a.id, a.invocation_id, a.step_seq, a.attempt, a.budgets::jsonb, a.tokens, a.cost_micros, 'OPEN', a.owner, a.epoch, a.expires_at, a.at
   FROM asked a WHERE (SELECT together FROM fits)
   ON CONFLICT DO NOTHING
   RETURNING id
@@ -108,8 +108,12 @@ WITH asked AS MATERIALIZED (
   UPDATE guild_ledger.token_budgets b
   SET reserved_tokens = b.reserved_tokens + t.tokens, reserved_cost_micros = b.reserved_cost_micros + t.cost, updated_at = t.at
   FROM (
-    SELECT w.id, sum(a.tokens)::bigint AS tokens, sum(a.cost_micros)::bigint AS cost, max(a.at) AS at
-    FROM opened o JOIN asked a ON a.id = o.id JOIN wanted w ON w.nth = a.nth GROUP BY w.id
+    -- All of them, unless one was open before.
+    SELECT id, tokens::bigint, cost::bigint, at FROM needed WHERE (SELECT count(*) FROM opened) = (SELECT count(*) FROM asked)
+    UNION ALL
+    SELECT w.id, sum(w.tokens)::bigint, sum(w.cost_micros)::bigint, max(w.at) FROM opened o JOIN wanted w ON w.reservation = o.id
+    WHERE (SELECT count(*) FROM opened) < (SELECT count(*) FROM asked)
+    GROUP BY w.id
   ) AS t
   WHERE b.id = t.id
 )
@@ -211,32 +215,35 @@ WITH record AS MATERIALIZED (
     input_bytes, degradations, at, nth
   )
 ), reservation AS MATERIALIZED (
-  SELECT u.nth, r.* FROM record u JOIN guild_ledger.reservations r ON r.id = u.reservation_id
+  SELECT u.*, r.invocation_id, r.step_seq, r.attempt, r.budget_ids, r.tokens AS held_tokens, r.cost_micros AS held_cost, r.state
+  FROM record u JOIN guild_ledger.reservations r ON r.id = u.reservation_id
 ), used AS (
   INSERT INTO guild_ledger.token_usage
     (id, agent_id, chapter, invocation_id, step_seq, attempt, budget_ids, input_tokens, output_tokens, total_tokens, input_nocache,
      input_cache_read, input_cache_write, output_text, output_reasoning, cost_micros, provider, model, price_version, estimated, raw,
      timestamp, event_id, input_bytes, estimate_error)
-  SELECT u.usage_id, u.agent_id, u.chapter, r.invocation_id, r.step_seq, r.attempt, r.budget_ids,
+  SELECT u.usage_id, u.agent_id, u.chapter, u.invocation_id, u.step_seq, u.attempt, u.budget_ids,
     u.input_nocache + u.input_cache_read + u.input_cache_write, u.output_text + u.output_reasoning,
     u.input_nocache + u.input_cache_read + u.input_cache_write + u.output_text + u.output_reasoning, u.input_nocache,
     u.input_cache_read, u.input_cache_write, u.output_text, u.output_reasoning, u.cost_micros, u.provider, u.model, u.price_version,
     u.estimated, u.raw, u.at, u.event_id, u.input_bytes,
-    greatest(0, u.input_nocache + u.input_cache_read + u.input_cache_write + u.output_text + u.output_reasoning - r.tokens)
-  FROM record u JOIN reservation r ON r.nth = u.nth
+    greatest(0, u.input_nocache + u.input_cache_read + u.input_cache_write + u.output_text + u.output_reasoning - u.held_tokens)
+  FROM reservation u
   ON CONFLICT DO NOTHING
   RETURNING id, total_tokens, cost_micros, estimated, estimate_error, timestamp
+), made AS MATERIALIZED (
+  SELECT used.*, r.nth, r.reservation_id, r.budget_ids, r.held_tokens, r.held_cost, r.state
+  FROM used JOIN reservation r ON r.usage_id = used.id
 ), closed AS (
   UPDATE guild_ledger.reservations r
-  SET state = CASE WHEN used.estimated THEN 'LOST' ELSE 'SETTLED' END, closed_at = used.timestamp
-  FROM used JOIN record u ON u.usage_id = used.id
-  WHERE r.id = u.reservation_id
+  SET state = CASE WHEN made.estimated THEN 'LOST' ELSE 'SETTLED' END, closed_at = made.timestamp
+  FROM made
+  WHERE r.id = made.reservation_id
 ), due AS MATERIALIZED (
-  SELECT budget.id, sum(used.total_tokens)::bigint AS tokens, sum(used.cost_micros)::bigint AS cost, max(used.timestamp) AS at,
-    coalesce(sum(old.tokens) FILTER (WHERE old.state = 'OPEN'), 0)::bigint AS held_tokens,
-    coalesce(sum(old.cost_micros) FILTER (WHERE old.state = 'OPEN'), 0)::bigint AS held_cost, min(u.nth) AS teller
-  FROM used JOIN record u ON u.usage_id = used.id JOIN reservation old ON old.nth = u.nth
-  CROSS JOIN LATERAL jsonb_array_elements_text(old.budget_ids) AS budget (id)
+  SELECT budget.id, sum(m.total_tokens)::bigint AS tokens, sum(m.cost_micros)::bigint AS cost, max(m.timestamp) AS at,
+    coalesce(sum(m.held_tokens) FILTER (WHERE m.state = 'OPEN'), 0)::bigint AS held_tokens,
+    coalesce(sum(m.held_cost) FILTER (WHERE m.state = 'OPEN'), 0)::bigint AS held_cost, min(m.nth) AS teller
+  FROM made m CROSS JOIN LATERAL jsonb_array_elements_text(m.budget_ids) AS budget (id)
   GROUP BY budget.id
 ), charged AS (
   UPDATE guild_ledger.token_budgets b
@@ -257,9 +264,9 @@ WITH record AS MATERIALIZED (
 ), passed AS (
   INSERT INTO guild_ledger.alerts (budget_id, threshold, dimension, degradations, at)
   SELECT c.id, t.threshold, d.dimension,
-    CASE WHEN c.entity_type IN ('organization', 'chapter', 'agent') THEN coalesce(u.degradations -> t.threshold::text, '[]') ELSE '[]' END, c.at
+    CASE WHEN c.entity_type IN ('organization', 'chapter', 'agent')
+      THEN coalesce((SELECT u.degradations -> t.threshold::text FROM record u WHERE u.nth = c.teller), '[]') ELSE '[]' END, c.at
   FROM charged c
-  JOIN record u ON u.nth = c.teller
   CROSS JOIN (VALUES (75), (90), (95)) AS t (threshold)
   CROSS JOIN LATERAL (VALUES
     ('tokens', c.token_limit, c.consumed_tokens), ('cost', c.cost_limit, c.consumed_cost_micros)
@@ -268,12 +275,12 @@ WITH record AS MATERIALIZED (
   ON CONFLICT DO NOTHING
   RETURNING budget_id, threshold, dimension, degradations
 )
-SELECT u.nth, r.nth IS NOT NULL AS known, used.id IS NOT NULL AS charged, used.estimate_error, r.tokens AS reserved_tokens,
-  (SELECT coalesce(jsonb_agg(jsonb_build_object('budgetId', p.budget_id, 'entityType', c.entity_type, 'entityId', c.entity_id,
+SELECT u.nth, r.nth IS NOT NULL AS known, m.nth IS NOT NULL AS charged, m.estimate_error, r.held_tokens AS reserved_tokens,
+  CASE WHEN EXISTS (SELECT FROM passed) THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('budgetId', p.budget_id, 'entityType', c.entity_type, 'entityId', c.entity_id,
      'kind', c.limit_kind, 'threshold', p.threshold, 'dimension', p.dimension, 'degradations', p.degradations)
      ORDER BY p.budget_id COLLATE "C", p.threshold, p.dimension), '[]')
-   FROM passed p JOIN charged c ON c.id = p.budget_id WHERE c.teller = u.nth) AS alerts
-FROM record u LEFT JOIN reservation r ON r.nth = u.nth LEFT JOIN used ON used.id = u.usage_id;
+   FROM passed p JOIN charged c ON c.id = p.budget_id WHERE c.teller = u.nth) ELSE '[]' END AS alerts
+FROM record u LEFT JOIN reservation r ON r.nth = u.nth LEFT JOIN made m ON m.nth = u.nth;
 
 -- name: release
 -- Runs after lockReserved. Only what is still OPEN is given back.

@@ -58,7 +58,7 @@ async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservat
     level: number
     level_rank: number | null
   }>(sql.reserve, [
-    JSON.stringify(budgets),
+    JSON.stringify(budgets.map((budget) => budget.id)),
     request.tokens,
     request.costMicros,
     id,
@@ -92,7 +92,7 @@ async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservat
 
 /** Makes what is missing, and locks all of them in the lock order. */
 export async function lockBudgets(tx: Queryable, budgets: readonly BudgetRow[], at: Date): Promise<void> {
-  await tx.query(sql.lockBudgets, [JSON.stringify(budgets), at])
+  await tx.query(sql.lockBudgets, [JSON.stringify(budgets.map(({ limit: _, rank: __, ...columns }) => columns)), at])
 }
 
 /** The same step and attempt was reserved before: while it is open the answer is the same, afterwards it takes a new attempt. */

@@ -54,7 +54,7 @@ it('is handed off once, however often the event is delivered, also when the work
   const line = open({})
   line.publish([anEvent()])
   await line.deliver('guild.events.inbound')
-  let alive = true
+  let deaths = 0
   const handed = () => line.waiting.filter(({ topic }) => topic === 'guild.events.inbound')
   // The message has left, the transaction that journals it has not: as on a bus that is not in the database.
   const dying: Database = Object.assign(Object.create(db) as Database, {
@@ -62,15 +62,16 @@ it('is handed off once, however often the event is delivered, also when the work
     transaction: <T>(work: Parameters<typeof db.transaction<T>>[0]) =>
       db.transaction(async (tx) => {
         const result = await work(tx)
-        if (alive && handed().length > 0) {
-          alive = false
+        // The second one hinders what would save the answer alone.
+        if (deaths < 2 && handed().length > 0) {
+          deaths += 1
           throw new Error('the process died before the commit')
         }
         return result
       }),
   })
   await line.deliver('guild.events.agent.scribe', { ...line.deps, database: dying })
-  expect([alive, handed().length]).toEqual([false, 1])
+  expect([deaths, handed().length]).toEqual([2, 1])
   await db.query(text(`UPDATE guild_core.invocations SET not_before = NULL, queued_at = queued_at - interval '1 min'`))
   line.waiting.push(...handed())
   await line.settle()

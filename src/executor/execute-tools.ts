@@ -18,7 +18,7 @@ import type { JsonObject, JsonValue } from '../kernel/json.ts'
 import { learnJournal, mayRead } from './run-guard.ts'
 import { parallel } from './parallel.ts'
 import { type ActionCall, publishActions } from './publish-actions.ts'
-import { isLong, type Run, spentBy } from './run-context.ts'
+import { type Run, spentBy } from './run-context.ts'
 import { aStep, read, type Step, storable, type ToolResponse } from './step.ts'
 import { steadyHash } from './steady.ts'
 import { toolName } from './tool-name.ts'
@@ -75,7 +75,6 @@ export async function executeTools(run: Run, turn: Turn): Promise<Halt | null> {
     } else reads.push({ ...entry, allowed })
   }
   if (reads.length > 0 && journal.holdsAnswer) await journal.flush()
-  const began = run.deps.clock.now().getTime()
   const results = await parallel(reads, agent.manifest.spec.limits.maxParallelTools, (entry) => readTool(run, entry))
   // Asked twice in one answer, read once.
   const echoed = twins.flatMap(({ entry, of }): Step[] => {
@@ -86,8 +85,7 @@ export async function executeTools(run: Run, turn: Turn): Promise<Halt | null> {
   const steps = [...answered, ...results, ...echoed, ...handed.map(({ step }) => step)]
   const events = handed.flatMap(({ event }) => event ?? [])
   if (proposals.length + events.length > 0) await publishActions(run, turn, proposals, steps, events)
-  else if (isLong(run, began)) await journal.write({ steps, row: { tool_calls: steps.length } })
-  else journal.hold({ steps, row: { tool_calls: steps.length } })
+  else await journal.write({ steps, row: { tool_calls: steps.length } })
   return null
 }
 

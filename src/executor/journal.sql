@@ -86,10 +86,11 @@ SELECT state, greatest(extract(epoch FROM greatest(lease_until, not_before) - no
 FROM guild_core.invocations WHERE id = $1;
 
 -- name: hear
-SELECT cancel FROM guild_core.invocations WHERE id = $1;
+SELECT cancel, granted_tokens, granted_cost_micros FROM guild_core.invocations WHERE id = $1;
 
 -- name: hearMany
-SELECT r.nth, i.cancel FROM unnest($1::text[]) WITH ORDINALITY AS r (id, nth) JOIN guild_core.invocations i ON i.id = r.id;
+SELECT r.nth, i.cancel, i.granted_tokens, i.granted_cost_micros
+FROM unnest($1::text[]) WITH ORDINALITY AS r (id, nth) JOIN guild_core.invocations i ON i.id = r.id;
 
 -- name: write
 -- Locks the row of the run first: an owner whose epoch is over changes nothing, and one that writes cannot be overtaken before it

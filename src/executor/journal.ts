@@ -147,11 +147,14 @@ export class Journal {
     if (this.#held.length > 0) await this.write({})
   }
 
-  /** Whether it was cancelled while the answer that is held was made; else the last write has told. */
+  /** What people have said while the answer that is held was made; else the last write has told. */
   async hear(): Promise<void> {
     if (!this.holdsAnswer) return
-    const { rows } = await this.#db.query<{ cancel: string | null }>(sql.hear, [this.invocation.id])
-    this.#cancelled = rows[0]?.cancel ?? null
+    const { rows } = await this.#db.query<Granted & Pick<Written, 'cancel'>>(sql.hear, [this.invocation.id])
+    const [news] = rows
+    if (!news) return
+    this.#cancelled = news.cancel
+    this.#granted = news
   }
 
   /** A decision record, written with the next write. */

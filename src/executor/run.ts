@@ -11,6 +11,7 @@ import { finish, templateSummary } from './finish.ts'
 import type { Journal } from './journal.ts'
 import { standing } from './limits.ts'
 import { loadPrompt } from './load-prompt.ts'
+import { chargeLost } from './model-charge.ts'
 import { detectLoop } from './loops.ts'
 import { durationMs } from '../kernel/duration.ts'
 import { activeMs, type Run, spentBy, waitMs } from './run-context.ts'
@@ -117,9 +118,12 @@ function cancelled(journal: Journal): Halt {
 /** One more call for an answer of the right shape; where no limit leaves room for it the run ends with the answer as it is. */
 async function repairCall(run: Run, last: Turn, turns: readonly Turn[], repair: string): Promise<Halt | null> {
   const end = (): Halt => ({ kind: 'end', ending: endingOf(run, last) })
+  const seq = nextSeq(run, last)
+  // Before the plan: a lost call counts.
+  await chargeLost(run, seq)
   const plan = planCall(run, turns)
   if (plan.closing) return end()
-  const called = await callModel(run, nextSeq(run, last), { ...plan, steer: repair, repair: true })
+  const called = await callModel(run, seq, { ...plan, steer: repair, repair: true })
   if (called.kind === 'called') return null
   if (called.kind === 'refused') return end()
   // The answer is there: a provider that fails after it takes nothing from it.
@@ -135,6 +139,7 @@ function nextSeq(run: Run, last: Turn | undefined): number {
 async function nextCall(run: Run, turns: readonly Turn[]): Promise<Halt | null> {
   const last = turns.at(-1)
   const seq = nextSeq(run, last)
+  await chargeLost(run, seq)
   const plan = planCall(run, turns)
   if (plan.closing) return land(run, seq, plan.closing)
   const called = await callModel(run, seq, plan)

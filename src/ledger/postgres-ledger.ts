@@ -92,7 +92,8 @@ async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservat
 
 /** Makes what is missing, and locks all of them in the lock order. */
 export async function lockBudgets(tx: Queryable, budgets: readonly BudgetRow[], at: Date): Promise<void> {
-  await tx.query(sql.lockBudgets, [JSON.stringify(budgets.map(({ limit: _, rank: __, ...columns }) => columns)), at])
+  const columns = budgets.map((budget) => ({ ...budget, limit: undefined, rank: undefined }))
+  await tx.query(sql.lockBudgets, [JSON.stringify(columns), at])
 }
 
 /** The same step and attempt was reserved before: while it is open the answer is the same, afterwards it takes a new attempt. */

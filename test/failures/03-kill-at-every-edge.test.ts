@@ -173,6 +173,7 @@ function numberOf(request: FakeRequest): number {
 
 /** What an entry of the list must look like from the statements that it makes. */
 function kindOf(name: string): string {
+  if (name.endsWith('written')) return 'written'
   return name.split(',')[0] ?? name
 }
 
@@ -182,7 +183,8 @@ function nameOf(statements: readonly string[]): string {
   if (has('ledger.reserve')) return 'T1'
   if (has('journal.noteUsage')) return 'usage noted'
   if (has('journal.hear')) return 'heard'
-  if (!has('ledger.settle') || !has('journal.write')) return statements.join(' ')
+  if (!has('journal.write')) return statements.join(' ')
+  if (!has('ledger.settle')) return 'written'
   if (has('desk.insertAction')) return 'T2 and actions'
   return has('relay-outbox.add') ? 'T2 and finish' : 'T2'
 }

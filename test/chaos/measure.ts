@@ -74,10 +74,16 @@ export interface Resumes {
 
 export const resumeMsMax = 30_000
 
+/** When faults end that follow one another without a pause, beginning with the one that ends at `overMs`. */
+function endOfOverlapping(faults: readonly Fault[], overMs: number): number {
+  const longer = faults.filter((fault) => fault.beganMs <= overMs && fault.overMs > overMs)
+  return longer.length === 0 ? overMs : endOfOverlapping(faults, Math.max(...longer.map((fault) => fault.overMs)))
+}
+
 /**
  * How long interrupted runs waited: a run is interrupted when it was claimed twice, and resumed by the later claim (rows of
- * `guild_core.decisions`, written in the transaction of the claim). Counted from the end of the first fault between the two claims; a
- * claim before that end waited for nothing.
+ * `guild_core.decisions`, written in the transaction of the claim). Counted from the end of the first fault between the two claims and of
+ * those that overlap it (a process may be stopped while connections are cut); a claim before that end waited for nothing.
  *
  * @param originMs wall clock of performance.now() = 0
  */
@@ -101,7 +107,8 @@ export function resumes(
       }
       const hits = faults.filter(({ beganMs, overMs }) => beganMs <= resumedMs && overMs >= before)
       const inside = hits.filter(({ beganMs }) => beganMs >= before)
-      const over = Math.min(...(inside.length > 0 ? inside : hits).map(({ overMs }) => overMs), resumedMs)
+      const first = Math.min(...(inside.length > 0 ? inside : hits).map(({ overMs }) => overMs), resumedMs)
+      const over = Math.min(endOfOverlapping(hits, first), resumedMs)
       waited.push(resumedMs - over)
       if (resumedMs - over > resumeMsMax) late.push(`${id}: claimed again after ${Math.round(resumedMs - over)} ms`)
     }

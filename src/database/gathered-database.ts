@@ -137,6 +137,8 @@ export class GatheredDatabase implements Database {
  */
 const byKeys: Statement = {
   name: 'gathered.byKeys',
+  // Local to the transaction: without one it changes nothing.
+  reads: true,
   text: `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
     set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`,
 }

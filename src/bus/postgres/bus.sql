@@ -73,3 +73,6 @@ SELECT removed, last FROM guild_bus.trim_next($1, $2::timestamptz, $3::bigint, $
 
 -- name: vacuum
 VACUUM (ANALYZE) guild_bus.messages, guild_bus.deliveries
+
+-- name: tidy
+VACUUM (SKIP_LOCKED, TRUNCATE false) guild_bus.deliveries

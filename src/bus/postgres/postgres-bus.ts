@@ -27,6 +27,7 @@ const sql = statements(import.meta.url, './bus.sql', [
   'count',
   'trim',
   'vacuum',
+  'tidy',
 ])
 
 export interface PostgresBusDeps {
@@ -37,6 +38,8 @@ export interface PostgresBusDeps {
    * Whose time decides what is due. Default `database`, which all processes share; `clock` is for tests that move time.
    */
   readonly time?: 'database' | 'clock'
+  /** Messages settled by this process after which what they left behind is cleared away. Default 20 000. */
+  readonly tidyEvery?: number
 }
 
 /** What one call publishes, as the statement takes it. */
@@ -72,6 +75,8 @@ export class PostgresBus implements Bus {
   readonly #wakes: Wakes
   readonly #closing = new AbortController()
   readonly #consumers = new Set<Promise<void>>()
+  #untidy = 0
+  #tidying: Promise<void> | undefined
   readonly #publishing: GatheredPublish<Parcel>
 
   constructor(deps: PostgresBusDeps) {
@@ -171,6 +176,7 @@ export class PostgresBus implements Bus {
     this.#closing.abort()
     await Promise.all(this.#consumers)
     await this.#wakes.close()
+    await this.#tidying
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,6 +195,7 @@ export class PostgresBus implements Bus {
       leaseMs,
       wakes: this.#wakes,
       now: () => this.#now(),
+      onSettled: (count) => this.#settled(count),
     })
     await new ConsumerLoop({ subscription, store, handle, clock, log }).run(signal)
   }
@@ -214,6 +221,29 @@ export class PostgresBus implements Bus {
     const id = rows[0]?.id
     if (id === undefined) throw new GuildError('GUILD_INTERNAL', { why: `the group ${group} was not created` })
     return id
+  }
+
+  /**
+   * A claim looks for the first row that is ready, over those that have gone: with some 200 000 of them, as many as a busy minute leaves
+   * behind, it takes five times as long. Autovacuum looks once a minute; so whoever leaves much behind clears it away, 3 µs a message.
+   */
+  #settled(count: number): void {
+    const { database, tidyEvery = 20_000 } = this.#deps
+    this.#untidy += count
+    // The embedded engine has a maintenance of its own.
+    if (this.#untidy < tidyEvery || database.kind === 'pglite') return
+    this.#untidy = 0
+    this.#tidying ??= this.#tidy()
+  }
+
+  /** Never rejects. */
+  async #tidy(): Promise<void> {
+    try {
+      await this.#deps.database.query(sql.tidy)
+    } catch (error) {
+      this.#deps.log.debug({ why: reasonOf(error) }, 'what messages left behind is not cleared away')
+    }
+    this.#tidying = undefined
   }
 
   /** In a transaction of its own, which on a server does not notify: it would hold the next one up until its commit is on the disk. */

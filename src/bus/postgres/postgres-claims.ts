@@ -27,6 +27,8 @@ export interface PostgresClaimsDeps {
   readonly wakes: Wakes
   /** null: the database's own time, which all processes share */
   readonly now: () => Date | null
+  /** So many rows are not needed any more. */
+  readonly onSettled: (count: number) => void
 }
 
 /** The claims of one consumer: one round trip each. */
@@ -64,7 +66,7 @@ export class PostgresClaims implements ClaimStore<Handle> {
   }
 
   async settle(outcomes: readonly Outcome<Handle>[], leaving: boolean): Promise<Settled> {
-    const { db, sql, groupId, wakes, now } = this.#deps
+    const { db, sql, groupId, wakes, now, onSettled } = this.#deps
     const acks = outcomes.filter((outcome) => outcome.kind === 'ack').map(({ claim }) => claim.handle)
     const others = outcomes.filter((outcome) => outcome.kind !== 'ack').map(otherOf)
     const { rows } = await db.query<Settled>(sql.settle, [
@@ -76,6 +78,7 @@ export class PostgresClaims implements ClaimStore<Handle> {
       now(),
     ])
     const { settled, ready } = rows[0] ?? { settled: 0, ready: 0 }
+    onSettled(settled)
     // Another consumer of this process may have more room for what has become ready.
     if (ready > 1 && !leaving) wakes.wake([groupId])
     return { settled, ready }

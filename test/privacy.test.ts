@@ -71,7 +71,7 @@ describe('personal data', () => {
     for (const when of ['before', 'after'] as const) {
       const bench = await Bench.open(db, customerRun(`crash ${when}`))
       // Ends between the second answer and its action, which is then proposed by a worker that has asked no model itself; or behind both.
-      const mortal = new MortalDatabase(db, when === 'before' ? undefined : 7, 'after')
+      const mortal = new MortalDatabase(db, when === 'before' ? undefined : 8, 'after')
       const deps = depsOf(bench, {}, mortal)
       const propose = () => Promise.reject(new Error('no room for actions'))
       const { intake } = deps

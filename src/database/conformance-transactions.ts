@@ -123,6 +123,30 @@ function sharing(db: () => MigratableDatabase, count: Count): void {
     expect(await count('id >= 1000')).toBe(40)
   })
 
+  it('runs nothing outside of it that a work still asks for after it has failed', async () => {
+    const late: Promise<unknown>[] = []
+    const laterOn = (asked: Promise<unknown>) => late.push(asked.catch(() => 'refused'))
+    const failed = db().transaction(async (tx) => {
+      await tx.query(text('SELECT 1'))
+      const twoSteps = async () => {
+        await tx.query(text('SELECT 1'))
+        await tx.query(text('INSERT INTO t VALUES (77)'))
+      }
+      laterOn(twoSteps())
+      throw new Error('the other half failed')
+    })
+    const atOnce = db().transaction((tx) => {
+      laterOn(tx.query(text('INSERT INTO t VALUES (77)')).then(() => tx.query(text('INSERT INTO t VALUES (78)'))))
+      return Promise.reject(new Error('at once'))
+    })
+    expect(await Promise.allSettled([failed, atOnce])).toMatchObject([
+      { status: 'rejected', reason: { message: 'the other half failed' } },
+      { status: 'rejected', reason: { message: 'at once' } },
+    ])
+    expect(await Promise.all(late)).toEqual(['refused', 'refused'])
+    expect(await count('id IN (77, 78)')).toBe(0)
+  })
+
   it('refuses a tx that has outlived its transaction', async () => {
     const late = await db().transaction((tx) => Promise.resolve(() => tx.query(text('INSERT INTO t VALUES (6)'))))
     await expect(late()).rejects.toMatchObject({ code: 'GUILD_INTERNAL' })

@@ -6,6 +6,12 @@ import { sqlState } from './database.ts'
 const retriesMax = 5
 const conflicts: ReadonlySet<string | undefined> = new Set(['40001', '40P01'])
 
+/** One attempt at a transaction. */
+export interface Turn {
+  ensureOpen(): void
+  end(): void
+}
+
 /** What both adapters do around a transaction: refuse nesting, refuse use after the end, retry conflicts. */
 export class TransactionScope {
   readonly #open = new AsyncLocalStorage<{ open: boolean }>()
@@ -21,18 +27,25 @@ export class TransactionScope {
   }
 
   /**
-   * Calls `attempt` until it succeeds or fails with something else than a conflict. `ensureOpen` throws once the attempt is over:
-   * a query on a `tx` that outlived its transaction would run in somebody else's.
+   * Calls `attempt` until it succeeds or fails with something else than a conflict. A query on a `tx` that outlived its transaction would
+   * run in somebody else's, or in none: `turn.ensureOpen` throws once the attempt is over, and from `turn.end` on, which is for when the
+   * work has settled and COMMIT or ROLLBACK is about to leave, ahead of what other parts of the work may still ask for.
    */
-  async run<T>(attempt: (ensureOpen: () => void) => Promise<T>): Promise<T> {
+  async run<T>(attempt: (turn: Turn) => Promise<T>): Promise<T> {
     for (let retries = 0; ; retries += 1) {
       const state = { open: true }
+      let ended = false
+      const turn: Turn = {
+        ensureOpen() {
+          if (!state.open || ended)
+            throw new GuildError('GUILD_INTERNAL', { why: 'a query on a transaction that is over' })
+        },
+        end() {
+          ended = true
+        },
+      }
       try {
-        return await this.#open.run(state, () =>
-          attempt(() => {
-            if (!state.open) throw new GuildError('GUILD_INTERNAL', { why: 'a query on a transaction that is over' })
-          }),
-        )
+        return await this.#open.run(state, () => attempt(turn))
       } catch (error) {
         if (retries === retriesMax || !conflicts.has(sqlState(error))) throw error
         // Two that met will meet again unless they wait unequally long.

@@ -3,7 +3,7 @@ import { GuildError } from '../../kernel/errors.ts'
 import type { MigratableDatabase, Param, Result, ScriptRunner, Statement } from '../database.ts'
 import { abortedTransaction, databaseFailure } from '../failure.ts'
 import { Mutex } from '../mutex.ts'
-import { TransactionScope } from '../scope.ts'
+import { TransactionScope, type Turn } from '../scope.ts'
 import { statements } from '../statements.ts'
 import { decodeColumn, encodeParam } from '../wire.ts'
 import { LocalEngine, type Engine, type OnNotify, type RawResult } from './engine.ts'
@@ -49,7 +49,7 @@ export class PgliteDatabase implements MigratableDatabase {
 
   async transaction<T>(work: (tx: ScriptRunner) => Promise<T>): Promise<T> {
     this.#scope.refuseNested()
-    return this.#scope.run((ensureOpen) => this.#alone(() => this.#attempt(work, ensureOpen)))
+    return this.#scope.run((turn) => this.#alone(() => this.#attempt(work, turn)))
   }
 
   refuseNested(): void {
@@ -99,26 +99,28 @@ export class PgliteDatabase implements MigratableDatabase {
     await this.close()
   }
 
-  async #attempt<T>(work: (tx: ScriptRunner) => Promise<T>, ensureOpen: () => void): Promise<T> {
+  async #attempt<T>(work: (tx: ScriptRunner) => Promise<T>, turn: Turn): Promise<T> {
     // Served before whatever comes next: nobody need wait for its answer before asking.
     const begun = explained('BEGIN', this.#engine.run('BEGIN', []))
     begun.catch(() => undefined) // told below
     try {
       const result = await work({
         query: async <Row>(statement: Statement, params: readonly Param[] = []) => {
-          ensureOpen()
+          turn.ensureOpen()
           return this.#run<Row>(statement, params)
         },
         script: async (text) => {
-          ensureOpen()
+          turn.ensureOpen()
           await explained('a script', this.#engine.script(text))
         },
       })
+      turn.end()
       await begun
       const commit = await explained('COMMIT', this.#engine.run('COMMIT', []))
       if (commit.tag === 'ROLLBACK') throw abortedTransaction()
       return result
     } catch (error) {
+      turn.end()
       await explained('ROLLBACK', this.#engine.run('ROLLBACK', []))
       throw error
     }

@@ -3,7 +3,7 @@ import { GuildError } from '../../kernel/errors.ts'
 import { sha256 } from '../../kernel/ids.ts'
 import type { MigratableDatabase, Param, Result, ScriptRunner, Statement } from '../database.ts'
 import { abortedTransaction, databaseFailure } from '../failure.ts'
-import { TransactionScope } from '../scope.ts'
+import { TransactionScope, type Turn } from '../scope.ts'
 import { decodeColumn, encodeParam } from '../wire.ts'
 import { PostgresListener } from './postgres-listener.ts'
 
@@ -83,7 +83,7 @@ export class PostgresDatabase implements MigratableDatabase {
   async transaction<T>(work: (tx: ScriptRunner) => Promise<T>): Promise<T> {
     this.#scope.refuseNested()
     return this.#tracked(() =>
-      this.#scope.run((ensureOpen) => this.#connected((client) => this.#attempt(client, work, ensureOpen))),
+      this.#scope.run((turn) => this.#connected((client) => this.#attempt(client, work, turn))),
     )
   }
 
@@ -112,7 +112,7 @@ export class PostgresDatabase implements MigratableDatabase {
     await Promise.all([this.#pool.end(), this.#listener.close()])
   }
 
-  async #attempt<T>(client: ClientBase, work: (tx: ScriptRunner) => Promise<T>, ensureOpen: () => void): Promise<T> {
+  async #attempt<T>(client: ClientBase, work: (tx: ScriptRunner) => Promise<T>, turn: Turn): Promise<T> {
     const command = (name: string, text = name) => this.#run(client, { name, text }, [], { prepared: false })
     const begun = command('BEGIN')
     // Told to whoever waits for it below; nobody may.
@@ -121,27 +121,33 @@ export class PostgresDatabase implements MigratableDatabase {
     try {
       const result = await work({
         query: async <Row>(statement: Statement, params: readonly Param[] = []) => {
-          ensureOpen()
+          turn.ensureOpen()
           // Without a transaction, should BEGIN ever fail, nothing but a question may have run.
           const travels = first && statement.reads === true
           first = false
-          if (!travels) await begun
+          if (!travels) {
+            await begun
+            turn.ensureOpen()
+          }
           const answer = await this.#run<Row>(client, statement, params)
           await begun
           return answer
         },
         script: async (text) => {
-          ensureOpen()
+          turn.ensureOpen()
           await begun
+          turn.ensureOpen()
           await command('SET LOCAL statement_timeout = 0')
           await command('a script', text)
         },
       })
+      turn.end()
       await begun
       const commit = await command('COMMIT')
       if (commit.command === 'ROLLBACK') throw abortedTransaction()
       return result
     } catch (error) {
+      turn.end()
       await command('ROLLBACK')
       throw error
     }

@@ -1,3 +1,6 @@
+-- Of a causal tree there is a budget for every event that ever was. Here rows are found by an array of their ids, which is always looked
+-- up in the index: a join or an IN may be planned as a walk over all of them.
+
 -- name: lockBudgets
 -- Creates what is missing and locks all of them, in text order of the ids, which is the lock order of every statement here. A row
 -- whose limits did not change is locked without being written. One that several callers name is taken once.
@@ -28,7 +31,7 @@ WITH standing AS (
     b.cost_limit_micros + b.granted_cost_micros AS cost_limit, b.consumed_tokens, b.consumed_cost_micros, b.reserved_tokens,
     b.reserved_cost_micros
   FROM jsonb_array_elements_text($1::jsonb) WITH ORDINALITY AS w (id, place)
-  JOIN guild_ledger.token_budgets b ON b.id = w.id
+  JOIN (SELECT * FROM guild_ledger.token_budgets WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text($1::jsonb)))) b ON b.id = w.id
 ), levels AS (
   SELECT s.rank, max(CASE WHEN d.maximum = 0 THEN 4 ELSE width_bucket(d.consumed::numeric * 100 / d.maximum, ARRAY[75, 90, 95, 100]::numeric[]) END) AS level
   FROM standing s
@@ -58,8 +61,7 @@ WITH standing AS (
 ), taken AS (
   UPDATE guild_ledger.token_budgets b
   SET reserved_tokens = b.reserved_tokens + $2::bigint, reserved_cost_micros = b.reserved_cost_micros + $3::bigint, updated_at = $11
-  FROM standing s
-  WHERE b.id = s.id AND EXISTS (SELECT FROM opened)
+  WHERE b.id = ANY (ARRAY(SELECT id FROM standing)) AND EXISTS (SELECT FROM opened)
 )
 SELECT EXISTS (SELECT FROM opened) AS opened, r.rank, r.dimension, greatest(r.remaining, 0) AS remaining, coalesce(l.level, 0) AS level,
   l.rank AS level_rank
@@ -129,9 +131,9 @@ SELECT state, budget_ids FROM guild_ledger.reservations WHERE id = $1;
 -- The budgets of some reservations, locked in the lock order.
 SELECT b.id
 FROM guild_ledger.token_budgets b
-WHERE b.id IN (
-  SELECT jsonb_array_elements_text(r.budget_ids) FROM guild_ledger.reservations r WHERE r.id = ANY ($1::text[])
-)
+WHERE b.id = ANY (ARRAY(
+  SELECT DISTINCT jsonb_array_elements_text(r.budget_ids) FROM guild_ledger.reservations r WHERE r.id = ANY ($1::text[])
+))
 ORDER BY b.id COLLATE "C"
 FOR UPDATE;
 
@@ -178,7 +180,7 @@ WITH record AS (
         ) WHEN 1 THEN 'yellow' WHEN 2 THEN 'orange' WHEN 3 THEN 'red' END, b.alert_state),
       updated_at = used.timestamp
   FROM used, reservation old
-  WHERE b.id IN (SELECT jsonb_array_elements_text(old.budget_ids))
+  WHERE b.id = ANY (ARRAY(SELECT jsonb_array_elements_text(budget_ids) FROM reservation))
   RETURNING b.id, b.entity_type, b.entity_id, b.limit_kind, b.budget_tokens + b.granted_tokens AS token_limit, b.consumed_tokens,
     b.cost_limit_micros + b.granted_cost_micros AS cost_limit, b.consumed_cost_micros, used.timestamp AS at
 ), passed AS (

@@ -82,6 +82,25 @@ describe('reserve', () => {
     expect(await reserve({ limits: [tight], tokens: 0 })).toMatchObject({ kind: 'reserved' })
   })
 
+  it('finds the budgets of a call without reading the others, however many there are', async () => {
+    await db.query(
+      text(`INSERT INTO guild_ledger.token_budgets (id, entity_type, entity_id, limit_kind, period_start, period_end, budget_tokens)
+        SELECT 'tree_' || n, 'tree', 'evt_' || n, 'run', now(), now(), 1 FROM generate_series(1, 3000) n`),
+    )
+    await db.query(text('ANALYZE guild_ledger.token_budgets'))
+    const limits = [limit('organization', 'day', { tokens: 100 }), limit('run', 'run', { tokens: 100 })]
+    const walked = await db.transaction(async (tx) => {
+      const reserved = await postgresLedger.reserve(tx, aRequest({ limits, tokens: 10 }))
+      if (reserved.kind !== 'reserved') throw new Error('no room')
+      await postgresLedger.settle(tx, aRecord(reserved.id, 5))
+      // Rows that sequential scans of this transaction have read.
+      const read = text(`SELECT pg_stat_get_xact_tuples_returned('guild_ledger.token_budgets'::regclass) AS rows`)
+      return (await tx.query<{ rows: number }>(read)).rows[0]?.rows
+    })
+    expect(walked).toBeLessThan(1_000)
+    await db.query(text(`DELETE FROM guild_ledger.token_budgets WHERE id LIKE 'tree~_%' ESCAPE '~'`))
+  })
+
   it('takes two statements, and so do settle and release', async () => {
     const limits = [limit('organization', 'day', { tokens: 100 }), limit('run', 'run', { tokens: 100 })]
     let count = 0

@@ -48,30 +48,33 @@ export const postgresLedger: Ledger = { reserve, settle, release }
 
 async function reserve(tx: Queryable, request: ReserveRequest): Promise<Reservation> {
   const budgets = budgetRows(request.limits, request.at)
-  await lockBudgets(tx, budgets, request.at)
   const id = hashId('res', request.invocationId, request.stepSeq, request.attempt)
-  const { rows } = await tx.query<{
-    opened: boolean
-    rank: number | null
-    dimension: 'tokens' | 'cost' | null
-    remaining: number | null
-    level: number
-    level_rank: number | null
-  }>(sql.reserve, [
-    JSON.stringify(budgets.map((budget) => budget.id)),
-    request.tokens,
-    request.costMicros,
-    id,
-    request.invocationId,
-    request.stepSeq,
-    request.attempt,
-    request.owner,
-    request.leaseEpoch,
-    request.expiresAt,
-    request.at,
-    request.headroom?.tokens ?? 0,
-    request.headroom?.costMicros ?? 0,
-    levelNames.indexOf(request.madeFor ?? 'spent'),
+  // In one breath: the second is answered after the first, whose rows are locked by then.
+  const [, { rows }] = await Promise.all([
+    lockBudgets(tx, budgets, request.at),
+    tx.query<{
+      opened: boolean
+      rank: number | null
+      dimension: 'tokens' | 'cost' | null
+      remaining: number | null
+      level: number
+      level_rank: number | null
+    }>(sql.reserve, [
+      JSON.stringify(budgets.map((budget) => budget.id)),
+      request.tokens,
+      request.costMicros,
+      id,
+      request.invocationId,
+      request.stepSeq,
+      request.attempt,
+      request.owner,
+      request.leaseEpoch,
+      request.expiresAt,
+      request.at,
+      request.headroom?.tokens ?? 0,
+      request.headroom?.costMicros ?? 0,
+      levelNames.indexOf(request.madeFor ?? 'spent'),
+    ]),
   ])
   const [answer] = rows
   const standing: Standing = {
@@ -106,13 +109,15 @@ async function existing(tx: Queryable, id: string, standing: Standing): Promise<
 }
 
 async function settle(tx: Queryable, record: UsageRecord): Promise<Settlement> {
-  await tx.query(sql.lockReserved, [[record.reservationId]])
-  const { rows } = await tx.query<{
-    known: boolean
-    estimate_error: number | null
-    reserved_tokens: number | null
-    alerts: readonly BudgetAlert[]
-  }>(sql.settle, [JSON.stringify(usageRow(record))])
+  const [, { rows }] = await Promise.all([
+    tx.query(sql.lockReserved, [[record.reservationId]]),
+    tx.query<{
+      known: boolean
+      estimate_error: number | null
+      reserved_tokens: number | null
+      alerts: readonly BudgetAlert[]
+    }>(sql.settle, [JSON.stringify(usageRow(record))]),
+  ])
   const [answer] = rows
   if (!answer?.known) {
     throw new GuildError('GUILD_LEDGER_IMBALANCE', { why: `there is no reservation ${record.reservationId} to settle` })

@@ -92,25 +92,29 @@ export class Desk {
     }
     if (draft.state === 'PROPOSED') await requestApproval(tx, draft, proposal.at)
     if (draft.state === 'HELD') await requestApproval(tx, draft, proposal.at, 'hold')
-    if (draft.state === 'READY' || draft.state === 'HELD') await announceAction(tx, this.#deps.outbox, draft)
-    await recordAction(
-      tx,
-      this.#deps.outbox,
-      { ...draft, undo_of: null },
-      {
-        at: proposal.at,
-        stage: 'policy',
-        outcome: draft.receipt.status,
-        rule: draft.rule,
-        reason: draft.receipt.reason,
-        detail: { target: draft.target, autonomy: draft.autonomy },
-        audit: {
-          event_type: 'ACTION_PROPOSED',
-          actor: `agent:${draft.agent_id}`,
-          payload: { status: draft.receipt.status, args: draft.args },
+    const announced = draft.state === 'READY' || draft.state === 'HELD'
+    // In one breath: neither waits for the answer to the other.
+    await Promise.all([
+      announced && announceAction(tx, this.#deps.outbox, draft),
+      recordAction(
+        tx,
+        this.#deps.outbox,
+        { ...draft, undo_of: null },
+        {
+          at: proposal.at,
+          stage: 'policy',
+          outcome: draft.receipt.status,
+          rule: draft.rule,
+          reason: draft.receipt.reason,
+          detail: { target: draft.target, autonomy: draft.autonomy },
+          audit: {
+            event_type: 'ACTION_PROPOSED',
+            actor: `agent:${draft.agent_id}`,
+            payload: { status: draft.receipt.status, args: draft.args },
+          },
         },
-      },
-    )
+      ),
+    ])
     return { ...draft.receipt, actionId: draft.id }
   }
 

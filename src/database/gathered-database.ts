@@ -133,14 +133,14 @@ export class GatheredDatabase implements Database {
 
 /**
  * Gathered statements look up a few rows each by their keys. While a table is small, or was when it was last analysed, reading all of it
- * looks cheaper, and the plan stays when it has grown. (A plan that may not be chosen counts as dear enough to be compiled.)
+ * looks cheaper, and the plan stays when it has grown.
  */
 const byKeys: Statement = {
   name: 'gathered.byKeys',
   // Local to the transaction: without one it changes nothing.
   reads: true,
   text: `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-    set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`,
+    set_config('enable_mergejoin', 'off', true)`,
 }
 
 async function settle({ resolve, reject }: Waiting, call: () => Promise<unknown>): Promise<void> {

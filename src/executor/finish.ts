@@ -62,12 +62,13 @@ export async function finish(
   // What is still held would be written behind what forgets it.
   if (forgotten) await journal.flush()
   await journal.transact(async (tx) => {
-    await deps.outbox.add(tx, topics.audit, [auditMessage(auditEntry(journal, { ...ending, summary }, transcriptRef))])
     if (forgotten) await forgetJournal(tx, invocation.id)
     await releaseAdmission(tx, deps, journal, agent, state)
     if (state === 'DEAD') await deps.outbox.add(tx, topics.dead, [deadMessage(journal, detail)])
     const at = journal.at
+    const entry = auditMessage(auditEntry(journal, { ...ending, summary }, transcriptRef))
     return {
+      beside: (same) => deps.outbox.add(same, topics.audit, [entry]),
       steps: [
         aStep({
           seq,

@@ -76,11 +76,13 @@ export interface ClaimDeps {
 export async function claimInvocation(deps: ClaimDeps, id: string): Promise<Claim> {
   const { database, clock, owner, leaseMs, redactor = standardRedactor } = deps
   const claimed = await database.transaction(async (tx) => {
-    const claim = await tx.query(claimStatements.claim, [id, owner, leaseMs])
-    if (claim.rows.length === 0) return null
+    // In one breath: what is loaded is read after the claim, in a snapshot of its own.
+    const [claim, loaded] = await Promise.all([
+      tx.query(claimStatements.claim, [id, owner, leaseMs]),
+      eventAndSteps(tx, id),
+    ])
+    if (claim.rows.length === 0 || !loaded) return null
     const invocation = invocationRow.parse(claim.rows[0])
-    const loaded = await eventAndSteps(tx, id)
-    if (!loaded) return null
     const { agent_id, event_id, codex_commit, attempts } = invocation
     await recordDecisions(tx, [
       {

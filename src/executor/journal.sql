@@ -4,6 +4,7 @@
 -- $1 invocation · $2 owner · $3 lease in ms
 UPDATE guild_core.invocations i
 SET state = 'RUNNING', lease_owner = $2, lease_epoch = i.lease_epoch + 1, attempts = i.attempts + 1, not_before = NULL,
+    reason = NULL, reason_detail = NULL, summary = NULL, output = NULL, transcript_ref = NULL, journal_until = NULL,
     lease_until = now() + $3::double precision * interval '1 millisecond',
     started_at = coalesce(i.started_at, now()), running_since = now(), waiting_since = NULL,
     held_at = NULL, held_by = NULL, held_reason = NULL, predicted_start = NULL,
@@ -32,6 +33,7 @@ RETURNING i.id, i.agent_id, i.agent_type, i.agent_version, i.chapter, i.event_id
 -- For each of many; slots are taken in the order of their keys, in which everybody takes more than one.
 UPDATE guild_core.invocations i
 SET state = 'RUNNING', lease_owner = p.owner, lease_epoch = i.lease_epoch + 1, attempts = i.attempts + 1, not_before = NULL,
+    reason = NULL, reason_detail = NULL, summary = NULL, output = NULL, transcript_ref = NULL, journal_until = NULL,
     lease_until = now() + p.lease_ms * interval '1 millisecond',
     started_at = coalesce(i.started_at, now()), running_since = now(), waiting_since = NULL,
     held_at = NULL, held_by = NULL, held_reason = NULL, predicted_start = NULL,
@@ -94,9 +96,10 @@ FROM unnest($1::text[]) WITH ORDINALITY AS r (id, nth) JOIN guild_core.invocatio
 
 -- name: write
 -- Locks the row of the run first: an owner whose epoch is over changes nothing, and one that writes cannot be overtaken before it
--- commits. With a new state the lease is given back in the same breath.
+-- commits. With a new state the lease is given back in the same breath. A row in which nothing changes is only locked: a new version of
+-- it would cost an entry in each index where the page is full.
 -- $1 invocation · $2 epoch · $3 steps · $4 what changes in the run's own row
-WITH own AS (
+WITH changed AS (
   UPDATE guild_core.invocations i
   SET model_calls = i.model_calls + coalesce(c.model_calls, 0), tool_calls = i.tool_calls + coalesce(c.tool_calls, 0),
       input_tokens = i.input_tokens + coalesce(c.input_tokens, 0), output_tokens = i.output_tokens + coalesce(c.output_tokens, 0),
@@ -120,8 +123,15 @@ WITH own AS (
     provider text, model text, state text, reason text, detail text, summary text, output jsonb, transcript_ref text,
     wait_ms double precision, failing_seq integer, failures integer, journal_ms double precision, forgotten boolean
   )
-  WHERE i.id = $1 AND i.lease_epoch = $2 AND i.state = 'RUNNING'
+  WHERE i.id = $1 AND i.lease_epoch = $2 AND i.state = 'RUNNING' AND $4::jsonb <> '{}'
   RETURNING i.id, i.made_at, i.cancel, i.granted_tokens, i.granted_cost_micros
+), locked AS MATERIALIZED (
+  SELECT i.id, i.made_at, i.cancel, i.granted_tokens, i.granted_cost_micros
+  FROM guild_core.invocations i
+  WHERE i.id = $1 AND i.lease_epoch = $2 AND i.state = 'RUNNING' AND $4::jsonb = '{}'
+  FOR NO KEY UPDATE
+), own AS (
+  SELECT * FROM changed UNION ALL SELECT * FROM locked
 ), written AS (
   INSERT INTO guild_core.run_steps
     (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at,
@@ -149,7 +159,7 @@ WITH asked AS MATERIALIZED (
   SELECT r.nth, r.id, r.epoch, r.steps, r.entry
   FROM ROWS FROM (unnest($1::text[]), unnest($2::integer[]), jsonb_array_elements($3::jsonb), jsonb_array_elements($4::jsonb))
     WITH ORDINALITY AS r (id, epoch, steps, entry, nth)
-), own AS (
+), changed AS (
   UPDATE guild_core.invocations i
   SET model_calls = i.model_calls + coalesce(c.model_calls, 0), tool_calls = i.tool_calls + coalesce(c.tool_calls, 0),
       input_tokens = i.input_tokens + coalesce(c.input_tokens, 0), output_tokens = i.output_tokens + coalesce(c.output_tokens, 0),
@@ -173,8 +183,15 @@ WITH asked AS MATERIALIZED (
     provider text, model text, state text, reason text, detail text, summary text, output jsonb, transcript_ref text,
     wait_ms double precision, failing_seq integer, failures integer, journal_ms double precision, forgotten boolean
   )
-  WHERE i.id = asked.id AND i.lease_epoch = asked.epoch AND i.state = 'RUNNING'
+  WHERE i.id = asked.id AND i.lease_epoch = asked.epoch AND i.state = 'RUNNING' AND asked.entry <> '{}'
   RETURNING asked.nth, asked.steps, i.id, i.made_at, i.lease_epoch, i.cancel, i.granted_tokens, i.granted_cost_micros
+), locked AS MATERIALIZED (
+  SELECT asked.nth, asked.steps, i.id, i.made_at, i.lease_epoch, i.cancel, i.granted_tokens, i.granted_cost_micros
+  FROM asked JOIN guild_core.invocations i ON i.id = asked.id
+  WHERE i.lease_epoch = asked.epoch AND i.state = 'RUNNING' AND asked.entry = '{}'
+  FOR NO KEY UPDATE OF i
+), own AS (
+  SELECT * FROM changed UNION ALL SELECT * FROM locked
 ), written AS (
   INSERT INTO guild_core.run_steps
     (invocation_id, seq, attempt, kind, name, status, lease_epoch, request_hash, request, response, usage, error, started_at, finished_at,

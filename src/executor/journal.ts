@@ -52,6 +52,9 @@ interface Written extends Granted {
   readonly cancel: string | null
 }
 
+/** `beside` writes what the rest need not wait for, and what locks nothing that others hold. */
+type Work = (tx: Queryable) => Promise<Entry & { readonly beside?: (tx: Queryable) => Promise<void> }>
+
 interface Held {
   readonly entry: Entry
   /** set: an answer that was paid for, with what its commit owes to the ledger */
@@ -174,9 +177,9 @@ export class Journal {
 
   /**
    * Commits what `work` did together with the steps it returns. `work` comes first, so that everybody locks budgets and actions before
-   * the row of a run; it may run again after a deadlock.
+   * the row of a run; it may run again after a deadlock. It does not see what a held answer has cost.
    */
-  async transact(work: (tx: Queryable) => Promise<Entry>): Promise<void> {
+  async transact(work: Work): Promise<void> {
     const { holdsAnswer } = this
     try {
       await this.#transact(work)
@@ -189,16 +192,21 @@ export class Journal {
     }
   }
 
-  async #transact(work: (tx: Queryable) => Promise<Entry>): Promise<void> {
+  async #transact(work: Work): Promise<void> {
     const [held, decisions] = [this.#held.length, this.#heldDecisions.length]
     const entry = await this.#db.transaction(async (tx) => {
-      for (const { settle } of this.#held.slice(0, held)) await settle?.(tx)
-      const result = this.#clean(await work(tx))
-      // In one breath: neither waits for the answer to the other.
-      await Promise.all([
-        this.#write(tx, result),
-        recordDecisions(tx, this.#heldDecisions.slice(0, decisions), this.#redactor),
-      ])
+      // All that needs no answer is asked in one breath, in this order: budgets, what the work locks, the row of the run.
+      const settled = this.#held.slice(0, held).map(({ settle }) => settle?.(tx))
+      const written = work(tx).then(async ({ beside, ...given }) => {
+        const result = this.#clean(given)
+        await Promise.all([
+          this.#write(tx, result),
+          recordDecisions(tx, this.#heldDecisions.slice(0, decisions), this.#redactor),
+          beside?.(tx),
+        ])
+        return result
+      })
+      const [result] = await Promise.all([written, ...settled])
       return result
     })
     this.#committed(entry, held, decisions)

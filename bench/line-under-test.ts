@@ -204,7 +204,7 @@ function parts(
       headroom: headroom({ organisation: 'acme', clock }),
     }),
     executor({
-      database: new GatheredDatabase(database),
+      database: new GatheredDatabase(database, { lanes: 2 }),
       outbox,
       codex,
       llm,

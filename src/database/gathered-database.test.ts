@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openTestDatabase } from '../../test/database.ts'
 import { GuildError } from '../kernel/errors.ts'
@@ -97,6 +98,25 @@ describe('GatheredDatabase', () => {
     expect(await Promise.all([1, 2, 3].map((id) => gather.transaction(work(id))))).toEqual([1, 2, 3])
     expect(seen.statements).toEqual(['gathered.byKeys', 'many', 'many'])
     expect(await ids()).toEqual([1, 2, 3, 11, 12, 13])
+  })
+
+  it.each([1, 2])('has %i transactions under way when it is given so many lanes', async (lanes) => {
+    const { seen } = open()
+    const gather = new GatheredDatabase(seen, { lanes })
+    const door = Promise.withResolvers<void>()
+    const first = gather.transaction(async (tx) => {
+      await tx.query(insert, [1, 'v'])
+      await door.promise
+    })
+    // Alone: it has left before the others come.
+    while (seen.statements.length === 0) await setImmediate()
+    const others = [2, 3].map((id) => gather.transaction((tx) => tx.query(insert, [id, 'v'])))
+    while (seen.transactions < lanes) await setImmediate()
+    expect(seen.transactions).toBe(lanes)
+    door.resolve()
+    await Promise.all([first, ...others])
+    expect(seen.transactions).toBe(2)
+    expect(await ids()).toEqual([1, 2, 3])
   })
 
   it('lets a work that fails fail alone, and keeps nothing of it', async () => {

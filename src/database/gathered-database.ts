@@ -16,7 +16,7 @@ interface Waiting {
 }
 
 /**
- * A database that gathers: while one transaction is under way, those who ask for another wait, and then share one (group commit). Within
+ * A database that gathers: while a transaction is under way, those who ask for another wait, and then share one (group commit). Within
  * it their works run side by side, and statements that say how (`Statement.gathered`) are asked once for all of them. For components
  * that do the same small thing for many things at once, such as the journals of many runs.
  *
@@ -26,12 +26,18 @@ interface Waiting {
  */
 export class GatheredDatabase implements Database {
   readonly #db: Database
+  readonly #lanes: number
   readonly #inWork = new AsyncLocalStorage<{ open: boolean }>()
   #waiting: Waiting[] = []
-  #busy = false
+  #underWay = 0
 
-  constructor(db: Database) {
+  /**
+   * @param lanes transactions that may be under way at a time, default 1. With 2 the next works are asked for while the answers to the
+   * ones before are still being read; what both lock, the second waits for.
+   */
+  constructor(db: Database, { lanes = 1 }: { readonly lanes?: number } = {}) {
     this.#db = db
+    this.#lanes = lanes
   }
 
   get kind(): Database['kind'] {
@@ -72,8 +78,8 @@ export class GatheredDatabase implements Database {
     this.refuseNested()
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     this.#waiting.push({ work, alone, resolve, reject })
-    if (!this.#busy) {
-      this.#busy = true
+    if (this.#underWay < this.#lanes) {
+      this.#underWay += 1
       // Not in the context of whoever came first: the turns outlive it.
       this.#inWork.exit(() => void this.#turns())
     }
@@ -90,7 +96,7 @@ export class GatheredDatabase implements Database {
       if (together.length === 1 && only) await settle(only, only.alone)
       else await this.#together(together)
     }
-    this.#busy = false
+    this.#underWay -= 1
   }
 
   /** Whoever the event loop has ready comes along; nobody waits for what is still to happen. */

@@ -33,7 +33,7 @@ export function executor(deps: ExecutorDeps): Consumer {
     subscription: {
       topic: everyAgentTopic,
       group: executorGroup,
-      maxInFlight: deps.options?.maxInFlight ?? 64,
+      maxInFlight: deps.options?.maxInFlight ?? 128,
       batchMax: 1,
       attemptsMax: 1_000,
     },

@@ -165,7 +165,8 @@ function executing(deps: ComponentsDeps, { variable, artifacts, models, desk, re
   const ratios = new LearnedRatios(database, clock)
   const admission = readRates(deps)
   return executor({
-    database: new GatheredDatabase(database),
+    // Every transaction that locks several budgets locks the organisation's first: two lanes cannot wait for each other.
+    database: new GatheredDatabase(database, { lanes: 2 }),
     outbox,
     codex,
     models,

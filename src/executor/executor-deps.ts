@@ -54,7 +54,7 @@ export interface ExecutorDeps {
 export interface ExecutorOptions {
   /** runs at the same time, default 64: most of them wait for a model */
   readonly maxInFlight?: number
-  /** how long a silent worker keeps a run, default 20 000 */
+  /** how long a silent worker keeps a run, default 15 000 */
   readonly leaseMs?: number
   /** first wait after a provider or a required read has failed, default 2 000; doubles up to 5 min */
   readonly retryBaseMs?: number

@@ -14,7 +14,15 @@ import { connectorLimits, paceLimits, type RateDeps } from './connector-rate.ts'
 import { judge } from './judge.ts'
 import { ActionMoves } from './moves.ts'
 import { type Compared, compared } from './drift.ts'
-import type { ActionCall, Comparison, Outcome, Probe, RenderedRequest, Target } from './target.ts'
+import {
+  type ActionCall,
+  type Comparison,
+  createWithinMs,
+  type Outcome,
+  type Probe,
+  type RenderedRequest,
+  type Target,
+} from './target.ts'
 import { type Attempt, afterCall, afterLapse, afterProbe } from './transitions.ts'
 
 const plain = statements(import.meta.url, './lanes.sql', [
@@ -56,10 +64,9 @@ export interface ActionExecutorDeps extends RateDeps {
 }
 
 /** What a dead worker had in hand is looked up after so long: everything it has begun is to go on within 30 s. */
-const leaseMs = 25_000
-/** A call ends well before its lease does, and what creates is not even begun in the last third. */
-const callMs = 21_000
-const createWithinMs = 16_000
+const leaseMs = 21_000
+/** A call ends well before its lease does, and what creates is not even begun in its second half. */
+const callMs = 18_000
 /** At shutdown a call in flight may end by itself for so long; then it is cut off and probed at the next start. */
 const graceMs = 3_000
 /** A lane is handed back after so many actions, so that one busy target does not hold a worker for ever. */

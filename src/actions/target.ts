@@ -25,6 +25,9 @@ export interface ActionCall {
   readonly notAfter: Date
 }
 
+/** Nothing that creates is begun later than so long after its intent. */
+export const createWithinMs = 10_000
+
 /** What a call came to. `unknown` (timeout after sending, reset, 5xx) is never retried blindly: it is probed. */
 export type Outcome =
   | { readonly kind: 'done'; readonly remoteId: string; readonly url: string | null; readonly detail: JsonObject }
@@ -103,7 +106,10 @@ export interface Target {
   probe(call: ActionCall, sentAt: Date, signal: AbortSignal): Promise<Probe>
   /** Reads what the call would change. */
   look(call: ActionCall, signal: AbortSignal): Promise<Look>
-  /** wait before the first probe: the system's read-after-write lag */
+  /**
+   * When it is looked for, after `sent_at`: the first is the system's read-after-write lag. The last decides that a call never arrived, so
+   * it comes after a call begun at the last moment (`createWithinMs`), as long as the system may work on it, and that lag again.
+   */
   readonly probeAfterMs: readonly number[]
   /** least time between two calls of `execute`, over all processes; 0: no pacing */
   readonly minIntervalMs: number

@@ -8,7 +8,7 @@ const attempt: Attempt = {
   probes: 0,
   sentAt: new Date(now.getTime() - 1_000),
   expiresAt: new Date(now.getTime() + 3_600_000),
-  probeAfterMs: [2_000, 10_000, 30_000],
+  probeAfterMs: [2_000, 10_000, 24_000],
   now,
   random: 0,
 }

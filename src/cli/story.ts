@@ -52,10 +52,12 @@ function begin(row: StoryRow): number {
 
 function full(line: Line, began: number): string {
   const after = `+${ms(new Date(line.at).getTime() - began)}`.padStart(9)
+  // Further lines of a summary stand under the first, so that what begins at the margin is a record.
+  const text = line.text.replaceAll('\n', `\n${' '.repeat(after.length + 11)}`)
   const rule = line.rule
     ? paint.dim(`  [${line.rule}${line.codex_commit ? ` @ ${line.codex_commit.slice(0, 7)}` : ''}]`)
     : ''
-  return `${paint.dim(after)}  ${line.kind.padEnd(8)} ${state(line.outcome)}  ${line.text}${line.id ? paint.dim(`  ${line.id}`) : ''}${rule}`
+  return `${paint.dim(after)}  ${line.kind.padEnd(8)} ${state(line.outcome)}  ${text}${line.id ? paint.dim(`  ${line.id}`) : ''}${rule}`
 }
 
 function reasonOf(row: StoryRow): string {

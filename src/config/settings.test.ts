@@ -27,6 +27,14 @@ describe('what guild config prints', () => {
   })
 })
 
+describe('the address of the database', () => {
+  it('is refused without being shown when it is none, instead of being waited for', () => {
+    const load = () => loadSettings({ DATABASE_URL: 'postgrs://ann:hunter2@db/guild' })
+    expect(load).toThrow('DATABASE_URL is not valid: it takes an address that begins with postgres://')
+    expect(load).not.toThrow('hunter2')
+  })
+})
+
 describe('a secret of two lines', () => {
   it('is refused without being shown: no header takes it, and the refusal of fetch would quote it', () => {
     const load = () => loadSettings({ GITHUB_TOKEN: 'ghp_hunter2\nghp_other' })

@@ -32,6 +32,13 @@ const secret = z
   .min(1)
   .refine(isOneLine, notOneLine)
   .transform((value) => new Secret(value))
+/** A typing error would else be an unknown host, which is waited for. */
+const databaseAddress = secret
+  .refine(
+    (value) => /^(postgres(ql)?|socket):/.test(value.reveal()),
+    'it takes an address that begins with postgres:// (or postgresql://, or socket:)',
+  )
+  .optional()
 /** Several secrets, comma-separated, for rotation. */
 const secrets = z
   .string()
@@ -86,7 +93,7 @@ export const settingRows = {
       .optional(),
     { secret: true },
   ),
-  databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', secret.optional(), {
+  databaseUrl: row('DATABASE_URL', 'PostgreSQL 15 or later; absent: the embedded database', databaseAddress, {
     secret: true,
   }),
   eventBusUrl: row(

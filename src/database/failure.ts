@@ -5,6 +5,9 @@ import { sqlState } from './database.ts'
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const gone = /^(08...|53300|57P0[123])$/
 
+// 28 wrong user or password, 3D000 no such database, 42501 the user may not
+const refusesUser = /^(28...|3D000|42501)$/
+
 /** PostgreSQL answers COMMIT with ROLLBACK, and no error, when a statement has failed before: https://www.postgresql.org/docs/current/sql-commit.html */
 export function abortedTransaction(): GuildError {
   const why = 'a statement of the transaction has failed, so nothing of it was kept'
@@ -16,7 +19,9 @@ export function databaseFailure(error: unknown, statement: string): GuildError {
   if (error instanceof GuildError) return error
   const state = sqlState(error)
   const why = reasonOf(error)
-  return state === undefined || gone.test(state)
-    ? new GuildError('GUILD_DATABASE_UNAVAILABLE', { why }, { cause: error })
+  if (state === undefined || gone.test(state))
+    return new GuildError('GUILD_DATABASE_UNAVAILABLE', { why }, { cause: error })
+  return refusesUser.test(state)
+    ? new GuildError('GUILD_DATABASE_NO_ACCESS', { why }, { cause: error })
     : new GuildError('GUILD_DATABASE_REFUSED', { statement, why, sqlState: state }, { cause: error })
 }

@@ -145,6 +145,19 @@ describe('the dispatcher', () => {
     expect(await reconcile(db)).toMatchObject({ received: 2, difference: 0 })
   })
 
+  it('keeps a dead letter of what it gave up on before it died, whatever is left to be read of it', async () => {
+    const poison = anEvent({ payload: { text: 'a\u0000b' } })
+    const last = { ...delivery(poison), attempt: 10 }
+    const given = await handle([last])
+    // As if the process had died before it could answer the bus.
+    const again = await handle([{ ...last, attempt: 11 }, delivery(anEvent())])
+    expect([given, again].map((nacks) => nacks?.map(({ id, dead }) => [id, dead]))).toEqual([
+      [[last.id, true]],
+      [[last.id, true]],
+    ])
+    expect(await reconcile(db)).toEqual({ received: 2, dispositions: { ROUTED: 1, DEAD: 1 }, difference: 0 })
+  })
+
   it('gives the whole batch back when the database cannot be reached', async () => {
     const gone = await openTestDatabase()
     await gone.close()

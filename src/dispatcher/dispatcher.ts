@@ -60,7 +60,7 @@ export function dispatcher(deps: DispatcherDeps): Consumer {
       // The last chance is over: the bus keeps the message as a dead letter, and the event must not end without a disposition.
       const lost = events.flatMap(({ delivery }): readonly Unreadable[] => {
         const nack = delivery.attempt >= refusalsMax ? refused.find(({ id }) => id === delivery.id) : undefined
-        return nack ? [{ delivery, reason: nack.reason }] : []
+        return nack && !nack.dead ? [{ delivery, reason: nack.reason }] : []
       })
       const ended = [...unreadable, ...lost]
       if (ended.length > 0) await deps.database.transaction((tx) => bury(tx, deps, ended))
@@ -90,15 +90,15 @@ function read(batch: readonly Delivery[]): { events: readonly Readable[]; unread
   return { events, unreadable }
 }
 
-/** @returns those that the database refuses each by itself: the bus returns them with back-off, and in the end keeps them dead */
+/** @returns those that the database refuses each by itself, which the bus returns with back-off and in the end keeps dead, and those that are dead already */
 async function dispatchAll(deps: DispatcherDeps, readable: readonly Readable[]): Promise<readonly Nack[]> {
   if (readable.length === 0) return []
   try {
-    await dispatch(
+    const buried = await dispatch(
       deps,
       readable.map(({ event }) => event),
     )
-    return []
+    return readable.flatMap(({ delivery, event }) => (buried.has(event.metadata.receipt_id) ? [given(delivery)] : []))
   } catch (error) {
     if (isGuildError(error) && error.retryable) throw error
     if (readable.length === 1) return readable.map(({ delivery }) => ({ id: delivery.id, reason: reasonOf(error) }))
@@ -109,10 +109,16 @@ async function dispatchAll(deps: DispatcherDeps, readable: readonly Readable[]):
   return refused
 }
 
-async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Promise<void> {
+/** It had its receipt, and its process died before the bus heard of it: acknowledged now, it would be nobody's dead letter. */
+function given(delivery: Delivery): Nack {
+  return { id: delivery.id, reason: 'an earlier delivery ended with the disposition DEAD: see guild why', dead: true }
+}
+
+/** @returns the receipts that say DEAD since an earlier delivery */
+async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Promise<ReadonlySet<string>> {
   const snapshot = deps.codex.current()
   const startMs = deps.clock.now().getTime()
-  const rulings =
+  const { rulings, buried } =
     (await deps.database.transaction((tx) => dispatchAlone(tx, deps, events, snapshot)).catch(unlessLost)) ??
     (await deps.database.transaction((tx) => dispatchAmongOthers(tx, deps, events, snapshot)))
   for (const ruling of rulings) {
@@ -125,6 +131,13 @@ async function dispatch(deps: DispatcherDeps, events: readonly GuildEvent[]): Pr
       rulings.map((ruling) => dispatchSpan(ruling.event, { ...ruling, ...times, agents: agentsOf(ruling) })),
     )
   }
+  return buried
+}
+
+/** What a batch came to. */
+interface Dispatched {
+  readonly rulings: readonly Ruling[]
+  readonly buried: ReadonlySet<string>
 }
 
 /** Another dispatcher has won an event of the batch: what was meant to follow from it must not. */
@@ -141,12 +154,12 @@ async function dispatchAlone(
   deps: DispatcherDeps,
   events: readonly GuildEvent[],
   snapshot: CodexSnapshot,
-): Promise<readonly Ruling[]> {
+): Promise<Dispatched> {
   const at = deps.clock.now().toISOString()
-  const decided = await ruled(tx, deps, events, snapshot)
-  const [won] = await Promise.all([write(tx, snapshot, decided, at), publish(tx, deps, snapshot, decided, at)])
-  if (won.size < decided.length) throw new LostEvents()
-  return decided
+  const { rulings, buried } = await ruled(tx, deps, events, snapshot)
+  const [won] = await Promise.all([write(tx, snapshot, rulings, at), publish(tx, deps, snapshot, rulings, at)])
+  if (won.size < rulings.length) throw new LostEvents()
+  return { rulings, buried }
 }
 
 /** Whoever loses an event looks at it again, and finds what the winner has written. */
@@ -155,22 +168,24 @@ async function dispatchAmongOthers(
   deps: DispatcherDeps,
   events: readonly GuildEvent[],
   snapshot: CodexSnapshot,
-): Promise<readonly Ruling[]> {
+): Promise<Dispatched> {
   const at = deps.clock.now().toISOString()
   const written: Ruling[] = []
+  const gone = new Set<string>()
   let pending = events
   for (let pass = 0; pending.length > 0; pass += 1) {
     if (pass === passesMax)
       throw new GuildError('GUILD_OVERLOADED', { why: 'other dispatchers keep winning the same events' })
-    const decided = await ruled(tx, deps, pending, snapshot)
-    const won = await write(tx, snapshot, decided, at)
-    written.push(...decided.filter(({ event }) => won.has(event.metadata.receipt_id)))
-    pending = decided
+    const { rulings, buried } = await ruled(tx, deps, pending, snapshot)
+    for (const receipt of buried) gone.add(receipt)
+    const won = await write(tx, snapshot, rulings, at)
+    written.push(...rulings.filter(({ event }) => won.has(event.metadata.receipt_id)))
+    pending = rulings
       .filter(({ event }) => !won.has(event.metadata.receipt_id))
       .map((ruling) => original(ruling, events))
   }
   await publish(tx, deps, snapshot, written, at)
-  return written
+  return { rulings: written, buried: gone }
 }
 
 async function ruled(
@@ -178,11 +193,11 @@ async function ruled(
   deps: DispatcherDeps,
   events: readonly GuildEvent[],
   snapshot: CodexSnapshot,
-): Promise<readonly Ruling[]> {
-  const arrivals = await lookUp(tx, deps.echoes, events)
+): Promise<Dispatched> {
+  const { arrivals, buried } = await lookUp(tx, deps.echoes, events)
   const meant = decide(arrivals, snapshot, deps.botLogins)
   const affordable = deps.headroom ? await checkHeadroom(tx, deps.headroom, meant, snapshot) : meant
-  return admitAll(tx, affordable, snapshot)
+  return { rulings: await admitAll(tx, affordable, snapshot), buried }
 }
 
 async function write(

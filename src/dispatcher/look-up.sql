@@ -2,14 +2,14 @@
 -- What the records say about each event of a batch, in one statement.
 -- Each table is asked once per event, by its index: LATERAL with a limit leaves the planner no other way. A join it would answer by reading
 -- the whole of each table, for a plan is made, and kept, while they are small.
-SELECT g.receipt_id, received.id IS NOT NULL AS received, same.id AS same_id, fact.id AS fact_id, replayed.event_id AS replayed_id,
-  action.id IS NOT NULL AS marker_known, cause.id AS cause_action, cause.causal_root AS cause_root,
+SELECT g.receipt_id, received.id IS NOT NULL AS received, received.disposition = 'DEAD' AS buried, same.id AS same_id, fact.id AS fact_id,
+  replayed.event_id AS replayed_id, action.id IS NOT NULL AS marker_known, cause.id AS cause_action, cause.causal_root AS cause_root,
   cause.causal_depth + 1 AS cause_depth, cause.invocation_id AS cause_parent
 FROM jsonb_to_recordset($1::jsonb) AS g (
   receipt_id text, id text, source text, connector text, dedup_key text, body_hash text, delivery_id text, marker text,
   subject_id text, subject_url text, bot boolean, received_at timestamptz
 )
-LEFT JOIN LATERAL (SELECT r.id FROM guild_core.receipts r WHERE r.id = g.receipt_id LIMIT 1) received ON true
+LEFT JOIN LATERAL (SELECT r.id, r.disposition FROM guild_core.receipts r WHERE r.id = g.receipt_id LIMIT 1) received ON true
 LEFT JOIN LATERAL (SELECT k.id FROM guild_core.event_keys k WHERE k.id = g.id LIMIT 1) same ON true
 LEFT JOIN LATERAL (
   SELECT k.id FROM guild_core.event_keys k WHERE k.source = g.source AND k.dedup_key = g.dedup_key LIMIT 1

@@ -7,12 +7,15 @@ import type { EchoConfirmer } from './echo.ts'
 const sql = statements(import.meta.url, './look-up.sql', ['lookUp'])
 const lookUpRecords: Statement = { ...sql.lookUp, reads: true }
 
-/** What is left after those whose receipt is known: the bus delivered them twice, and the first time was enough. */
-export async function lookUp(
-  tx: Queryable,
-  echoes: EchoConfirmer,
-  events: readonly GuildEvent[],
-): Promise<readonly Arrival[]> {
+export interface LookedUp {
+  /** what is left after those whose receipt is known: the bus delivered them twice, and the first time was enough */
+  readonly arrivals: readonly Arrival[]
+  /** receipts that say DEAD: of these messages the bus has yet to keep a dead letter */
+  readonly buried: ReadonlySet<string>
+}
+
+/** What the records say about the events of a batch. */
+export async function lookUp(tx: Queryable, echoes: EchoConfirmer, events: readonly GuildEvent[]): Promise<LookedUp> {
   const { rows } = await tx.query<LookUpRow>(lookUpRecords, [JSON.stringify(events.map(question))])
   const answers = new Map(rows.map((row) => [row.receipt_id, row]))
   const arrivals = new Map<string, Arrival>()
@@ -26,12 +29,15 @@ export async function lookUp(
     const echo = asked ? await echoes.confirm(tx, { marker, event }) : null
     arrivals.set(event.metadata.receipt_id, { event, known, echo })
   }
-  return [...arrivals.values()]
+  const buried = new Set(rows.filter((row) => row.buried).map((row) => row.receipt_id))
+  return { arrivals: [...arrivals.values()], buried }
 }
 
 interface LookUpRow {
   readonly receipt_id: string
   readonly received: boolean
+  /** null: not received */
+  readonly buried: boolean | null
   readonly same_id: string | null
   readonly fact_id: string | null
   readonly replayed_id: string | null

@@ -53,14 +53,15 @@ export async function finish(
   const { state, reason, detail, output } = ending
   const { journal: keep = '30d' } = retentionOf(deps, journal, agent) ?? {}
   const forgotten = transcriptRef === null
+  // What is still held would be written behind what forgets it.
+  if (forgotten) await journal.flush()
+  // In the transaction that makes it true, and in no other.
   journal.note({
     stage: 'run',
     outcome: state,
     reason: reason === null ? detail : `${reason}: ${detail}`,
     detail: { transcript_ref: transcriptRef },
   })
-  // What is still held would be written behind what forgets it.
-  if (forgotten) await journal.flush()
   await journal.transact(async (tx) => {
     if (forgotten) await forgetJournal(tx, invocation.id)
     await releaseAdmission(tx, deps, journal, agent, state)

@@ -2,6 +2,7 @@ import { verifyLedger } from '../ledger/verify-ledger.ts'
 import { reconcile } from '../dispatcher/reconcile.ts'
 import { unpinnedTools } from '../codex/tool-use.ts'
 import { reasonOf } from '../kernel/errors.ts'
+import { checkCounts } from './counts.ts'
 import { checkPartitions, checkSweepers } from './sweeps.ts'
 import { statusSql, type StatusDeps, troubledProviders } from './status.ts'
 
@@ -44,6 +45,7 @@ const checks: Readonly<Record<string, Check>> = {
       fix: 'Report this with the output of `guild events --json`.',
     }
   },
+  counts: ({ database }) => checkCounts(database),
   async ledger({ database }) {
     const { ok: balanced, problems } = await verifyLedger(database)
     return balanced

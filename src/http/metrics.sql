@@ -1,25 +1,25 @@
--- name: runsByState
-SELECT state AS label, count(*) AS count FROM guild_core.invocations GROUP BY state;
-
--- name: actionsByState
-SELECT state AS label, count(*) AS count FROM guild_core.actions GROUP BY state;
-
--- name: receiptsByDisposition
-SELECT disposition AS label, count(*) AS count FROM guild_core.receipts GROUP BY disposition;
-
 -- name: deskWaiting
 SELECT 'approval' AS label, count(*) AS count FROM guild_core.approvals WHERE state = 'PENDING'
 UNION ALL
 SELECT 'parked', count(*) FROM guild_core.actions WHERE state = 'PARKED';
 
 -- name: ledgerImbalance
--- Only what is reserved now, which is little; `guild ledger verify` reads all of the ledger.
+-- Only what is reserved now, which is little, and what may be left behind: in running periods, and by the newest runs and trees.
+-- `guild ledger verify` reads all of the ledger.
 WITH held AS (
   SELECT budget.id, sum(r.tokens)::bigint AS tokens, sum(r.cost_micros)::bigint AS cost
   FROM guild_ledger.reservations r CROSS JOIN LATERAL jsonb_array_elements_text(r.budget_ids) AS budget (id)
   WHERE r.state = 'OPEN' GROUP BY budget.id
+), newest AS (
+  SELECT id, causal_root FROM guild_core.invocations ORDER BY queued_at DESC, id DESC LIMIT 500
 ), named AS (
-  SELECT id FROM held UNION SELECT id FROM guild_ledger.token_budgets WHERE reserved_tokens <> 0 OR reserved_cost_micros <> 0
+  SELECT id FROM held
+  UNION
+  SELECT id FROM guild_ledger.token_budgets WHERE entity_type IN ('organization', 'chapter', 'agent') AND period_end > now()
+  UNION
+  SELECT b.id FROM newest n CROSS JOIN LATERAL (
+    SELECT id FROM guild_ledger.token_budgets
+    WHERE entity_type = 'run' AND entity_id = n.id OR entity_type = 'tree' AND entity_id = n.causal_root) b
 ), compared AS (
   SELECT coalesce(b.reserved_tokens, 0) <> coalesce(h.tokens, 0) AS tokens,
     coalesce(b.reserved_cost_micros, 0) <> coalesce(h.cost, 0) AS cost

@@ -3,12 +3,10 @@ import type { Database } from '../database/database.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { SpanCounts } from '../traces/otlp-tracer.ts'
 import { statements } from '../database/statements.ts'
+import { type CountedKind, Counts } from './counts.ts'
 import { sweepMetrics } from './sweeps.ts'
 
 const sql = statements(import.meta.url, './metrics.sql', [
-  'runsByState',
-  'actionsByState',
-  'receiptsByDisposition',
   'deskWaiting',
   'breakersOpen',
   'ledgerImbalance',
@@ -52,9 +50,7 @@ export function metrics({
         for (const row of rows) this.set({ [label]: row.label }, row.count)
       },
     })
-  table('guild_runs', 'Invocations by state', 'state', sql.runsByState)
-  table('guild_actions', 'Actions by state', 'state', sql.actionsByState)
-  table('guild_receipts', 'Receptions by disposition; received is their sum', 'disposition', sql.receiptsByDisposition)
+  countMetrics(registry, new Counts(database))
   table('guild_desk_waiting', 'What waits for a person', 'kind', sql.deskWaiting)
   table('guild_breakers', 'Circuit breakers by state', 'state', sql.breakersOpen)
   table(
@@ -96,6 +92,27 @@ export function metrics({
     }),
     onRateWait: (connector, waitMs) => rateWaits.observe({ connector }, waitMs / 1_000),
   }
+}
+
+/** Rows by state: of those that are there, retention takes some. */
+function countMetrics(registry: Registry, counts: Counts): void {
+  const gauge = (name: string, help: string, label: string, kind: CountedKind) =>
+    registry.registerMetric(
+      new Gauge({
+        name,
+        help,
+        labelNames: [label],
+        registers: [],
+        async collect() {
+          const counted = Object.entries((await counts.read())[kind])
+          this.reset()
+          for (const [state, count] of counted) this.set({ [label]: state }, count)
+        },
+      }),
+    )
+  gauge('guild_runs', 'Invocations by state', 'state', 'run')
+  gauge('guild_actions', 'Actions by state', 'state', 'action')
+  gauge('guild_receipts', 'Receptions by disposition; received is their sum', 'disposition', 'disposition')
 }
 
 /** Joined to any other metric by `instance` it says which version and role a figure comes from. */

@@ -1,11 +1,6 @@
 -- name: counts
-SELECT 'disposition' AS kind, disposition AS label, count(*) AS count FROM guild_core.receipts GROUP BY disposition
-UNION ALL
-SELECT 'run', state, count(*) FROM guild_core.invocations GROUP BY state
-UNION ALL
-SELECT 'action', state, count(*) FROM guild_core.actions GROUP BY state
-UNION ALL
-SELECT 'desk', 'approvals', count(*) FROM guild_core.approvals WHERE state = 'PENDING'
+-- What waits for a person, each by its index.
+SELECT 'desk' AS kind, 'approvals' AS label, count(*) AS count FROM guild_core.approvals WHERE state = 'PENDING'
 UNION ALL
 SELECT 'desk', 'grants', count(*) FROM guild_core.invocations
 WHERE state = 'STOPPED' AND reason IN ('BUDGET_RUN', 'BUDGET_AGENT', 'BUDGET_CHAPTER', 'BUDGET_ORG', 'CAUSAL_DEPTH')

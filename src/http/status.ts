@@ -2,6 +2,7 @@ import type { Bus, GroupLag } from '../bus/bus.ts'
 import type { Codex, CodexProblem } from '../codex/snapshot.ts'
 import type { Database } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
+import { Counts } from './counts.ts'
 import type { DoctorCheck } from './doctor.ts'
 import { topics } from '../kernel/topics.ts'
 
@@ -61,9 +62,10 @@ export interface StatusDeps {
   readonly isLive: (connector: string) => boolean
 }
 
-/** Four round trips, whatever there is. */
+/** Six round trips, whatever there is. */
 export async function readStatus({ database, bus, codex, about, isLive }: StatusDeps): Promise<Status> {
-  const [counts, lag, dead, providers] = await Promise.all([
+  const [counted, counts, lag, dead, providers] = await Promise.all([
+    new Counts(database).read(),
     database.query<{ kind: string; label: string; count: number }>(statusSql.counts),
     bus.lag(),
     bus.count(topics.dead),
@@ -71,7 +73,7 @@ export async function readStatus({ database, bus, codex, about, isLive }: Status
   ])
   const of = (kind: string) =>
     Object.fromEntries(counts.rows.filter((row) => row.kind === kind).map((row) => [row.label, row.count]))
-  const dispositions = of('disposition')
+  const dispositions = counted.disposition
   const snapshot = codex.current()
   const { codexUrl, ...rest } = about
   return {
@@ -90,8 +92,8 @@ export async function readStatus({ database, bus, codex, about, isLive }: Status
     providers,
     received: sum(dispositions),
     dispositions,
-    runs: of('run'),
-    actions: of('action'),
+    runs: counted.run,
+    actions: counted.action,
     desk: sum(of('desk')),
     grants: of('desk')['grants'] ?? 0,
     budgetAlerts: of('budget'),

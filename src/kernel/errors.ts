@@ -42,6 +42,12 @@ export const errorCatalogue = {
     'the database cannot be reached: {why}',
     'Check DATABASE_URL and that the server accepts connections.',
   ),
+  GUILD_DATABASE_NO_ACCESS: row(
+    503,
+    false,
+    'the database does not let us in: {why}',
+    'Check user, password and database name in DATABASE_URL; the database must exist, and its user may create schemas in it.',
+  ),
   GUILD_DATABASE_TOO_OLD: row(
     503,
     false,

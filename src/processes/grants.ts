@@ -121,7 +121,8 @@ async function record(
       invocation_id: run?.id ?? null,
       codex_commit: commit,
       reason: resumed ? `${text}; the run goes on from its journal` : text,
-      detail: { grant: id, budgets: [...raised], tokens, cost_micros: costMicros },
+      // Whether a run is over no more is counted by it (0027_tallies.sql).
+      detail: { grant: id, budgets: [...raised], tokens, cost_micros: costMicros, resumed: resumed !== null },
     },
   ])
   await outbox.add(tx, topics.audit, [

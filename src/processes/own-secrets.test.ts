@@ -19,6 +19,13 @@ describe('the secrets of this process', () => {
     )
   })
 
+  it('are no addresses of stores without a password: a finding names them', () => {
+    const open = { REDIS_URL: 'redis://cache.example.org:6379/3', DATABASE_URL: 'postgres://guild@db.example.org/guild' }
+    expect(ownSecrets({ settings: loadSettings(open), env: open })).toEqual([])
+    const search = { DATABASE_URL: 'postgres://guild@db.example.org/guild?password=pa-word-of-it' }
+    expect(ownSecrets({ settings: loadSettings(search), env: search })).toEqual([search.DATABASE_URL])
+  })
+
   it('leave neither whole nor without their beginning, though no shape tells them', () => {
     const redactor = processRedactor({ settings: loadSettings(env), env })
     expect(redactor.text(`it is ${key}.`).value).toBe('it is [secret: own-secret].')

@@ -36,8 +36,17 @@ export function ownSecrets({ settings, env, variable, snapshot }: OwnSecretsDeps
 }
 
 function secretsIn(value: unknown): readonly string[] {
-  if (value instanceof Secret) return [value.reveal()]
+  if (value instanceof Secret) return isPublicAddress(value.reveal()) ? [] : [value.reveal()]
   return Array.isArray(value) ? value.flatMap(secretsIn) : []
+}
+
+const stores = /^(postgres(ql)?|rediss?):$/
+
+/** Of a store without a password: what is wrong with it must be told by its name. Other addresses may be a secret as a whole. */
+function isPublicAddress(value: string): boolean {
+  if (!URL.canParse(value)) return false
+  const { protocol, username, password, search } = new URL(value)
+  return stores.test(protocol) && password === '' && search === '' && username.length < lengthMin
 }
 
 function passwordOf(value: string): readonly string[] {

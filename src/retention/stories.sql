@@ -2,6 +2,10 @@
 INSERT INTO guild_core.retention AS r (name, border) VALUES ('events', $1)
 ON CONFLICT (name) DO UPDATE SET border = greatest(r.border, excluded.border);
 
+-- name: addTallies
+-- Decisions are kept until they are counted.
+SELECT guild_core.add_tallies();
+
 -- name: nextEvents
 -- $1 border · $2, $3 the last event looked at · $4 rows at most
 SELECT id, to_char(received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS received_at FROM guild_core.events
@@ -35,13 +39,22 @@ WITH asked AS MATERIALIZED (
 ), approvals AS (
   DELETE FROM guild_core.approvals WHERE action_id IN (SELECT id FROM acts) RETURNING 1
 ), actions AS (
-  DELETE FROM guild_core.actions WHERE id IN (SELECT id FROM acts) RETURNING 1
+  DELETE FROM guild_core.actions WHERE id IN (SELECT id FROM acts) RETURNING state
 ), decisions AS (
-  DELETE FROM guild_core.decisions WHERE event_id IN (SELECT id FROM gone) RETURNING 1
+  DELETE FROM guild_core.decisions WHERE event_id IN (SELECT id FROM gone) AND id <= (SELECT added FROM guild_core.tally_mark) RETURNING 1
 ), invocations AS (
-  DELETE FROM guild_core.invocations WHERE id IN (SELECT id FROM runs) RETURNING 1
+  DELETE FROM guild_core.invocations WHERE id IN (SELECT id FROM runs) RETURNING state
 ), receipts AS (
-  DELETE FROM guild_core.receipts WHERE event_id IN (SELECT id FROM gone) OR duplicate_of IN (SELECT id FROM gone) RETURNING 1
+  DELETE FROM guild_core.receipts WHERE event_id IN (SELECT id FROM gone) OR duplicate_of IN (SELECT id FROM gone) RETURNING disposition
+), tallied AS (
+  -- Nothing of it was open, so all of it is in the tallies (0027_tallies.sql). One order for all who change them.
+  INSERT INTO guild_core.tallies (kind, label, count)
+  SELECT kind, label, -count(*) FROM (
+    SELECT 'disposition' AS kind, disposition AS label FROM receipts
+    UNION ALL SELECT 'run', state FROM invocations
+    UNION ALL SELECT 'action', state FROM actions
+  ) removed GROUP BY kind, label ORDER BY kind, label
+  ON CONFLICT (kind, label) DO UPDATE SET count = tallies.count + excluded.count
 ), keys AS (
   DELETE FROM guild_core.event_keys WHERE id IN (SELECT id FROM gone) RETURNING 1
 ), rest_events AS (
@@ -75,14 +88,22 @@ DELETE FROM guild_core.run_steps_rest WHERE ctid = ANY (ARRAY(
 -- About no event, or about one that is gone. By age, which their numbers follow. $1 border · $2 rows at most
 DELETE FROM guild_core.decisions WHERE id IN (
   SELECT d.id FROM (SELECT id, at, event_id FROM guild_core.decisions ORDER BY id LIMIT $2) d
-  WHERE d.at < $1 AND NOT EXISTS (SELECT FROM guild_core.event_keys k WHERE k.id = d.event_id));
+  WHERE d.at < $1 AND d.id <= (SELECT added FROM guild_core.tally_mark) AND NOT EXISTS (SELECT FROM guild_core.event_keys k WHERE k.id = d.event_id));
 
 -- name: looseReceipts
 -- Of messages that were no events, and repetitions of what is gone.
-DELETE FROM guild_core.receipts WHERE id IN (
-  SELECT r.id FROM guild_core.receipts r
-  WHERE r.disposition IN ('DUPLICATE', 'DEAD') AND r.received_at < $1 AND NOT EXISTS (SELECT FROM guild_core.event_keys k WHERE k.id = coalesce(r.duplicate_of, r.event_id))
-  ORDER BY r.received_at LIMIT $2);
+WITH gone AS (
+  DELETE FROM guild_core.receipts WHERE id IN (
+    SELECT r.id FROM guild_core.receipts r
+    WHERE r.disposition IN ('DUPLICATE', 'DEAD') AND r.received_at < $1 AND NOT EXISTS (SELECT FROM guild_core.event_keys k WHERE k.id = coalesce(r.duplicate_of, r.event_id))
+    ORDER BY r.received_at LIMIT $2)
+  RETURNING disposition
+), tallied AS (
+  INSERT INTO guild_core.tallies (kind, label, count)
+  SELECT 'disposition', disposition, -count(*) FROM gone GROUP BY disposition ORDER BY disposition
+  ON CONFLICT (kind, label) DO UPDATE SET count = tallies.count + excluded.count
+)
+SELECT 1 FROM gone;
 
 -- name: oldMeanings
 DELETE FROM guild_core.action_meanings WHERE dedupe_key IN (

@@ -25,6 +25,8 @@ function suite(name: string, open: () => Promise<Database>): void {
         `INSERT INTO guild_core.decisions (at, stage, outcome, reason) VALUES (now() - interval '200 days', 'dispatch', 'X', 'x')`,
       )
       await makeParts(db)
+      // Decisions are kept until they are in the counts.
+      await query(`UPDATE guild_core.tally_mark SET added = (SELECT max(id) FROM guild_core.decisions)`)
     })
     afterAll(() => db.close())
     const query = async <Row>(text: string, params: readonly string[] = []) =>

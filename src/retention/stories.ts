@@ -4,6 +4,7 @@ import { borderOf, dropParts } from './parts.ts'
 
 const sql = statements(import.meta.url, './stories.sql', [
   'setBorder',
+  'addTallies',
   'nextEvents',
   'forget',
   'keptEvents',
@@ -31,6 +32,7 @@ export type Removed = Readonly<Record<string, number>>
 export async function forgetStories(db: Database, cutoff: Date, signal: AbortSignal): Promise<Removed> {
   const border = await borderOf(db, 'guild_core.events', cutoff)
   await db.query(sql.setBorder, [border])
+  await db.query(sql.addTallies)
   const removed: Record<string, number> = {}
   for (let after: Cursor = { received_at: '-infinity', id: '' }; !signal.aborted;) {
     const params = [border, after.received_at, after.id, storiesMax]

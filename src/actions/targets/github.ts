@@ -2,7 +2,16 @@ import type { CallRate } from '../../kernel/call-rate.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import { GuildError } from '../../kernel/errors.ts'
 import type { Secret } from '../../kernel/secret.ts'
-import type { ActionCall, ActionType, Look, Outcome, Probe, RenderedRequest, Target } from '../target.ts'
+import {
+  type ActionCall,
+  type ActionType,
+  createWithinMs,
+  type Look,
+  type Outcome,
+  type Probe,
+  type RenderedRequest,
+  type Target,
+} from '../target.ts'
 import type { GithubAction } from './github/action.ts'
 import { githubCheckRun, githubCheckRunUndo } from './github/check-run.ts'
 import { GithubClient } from './github/client.ts'
@@ -47,6 +56,11 @@ const contentRates: readonly CallRate[] = [
 ]
 
 /** GitHub as a target (edges 3.1–3.3). One per connector. */
+/** GitHub ends a request after 10 s: docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts */
+const requestMsMax = 10_000
+const visibleWithinMs = 4_000
+const githubProbeAfterMs = [2_000, 10_000, createWithinMs + requestMsMax + visibleWithinMs] as const
+
 export class GithubTarget implements Target {
   readonly system = 'github'
   readonly types = githubActionTypes
@@ -56,7 +70,7 @@ export class GithubTarget implements Target {
   readonly #client: GithubClient
 
   constructor(options: GithubTargetOptions) {
-    this.probeAfterMs = options.probeAfterMs ?? [2_000, 10_000, 30_000]
+    this.probeAfterMs = options.probeAfterMs ?? githubProbeAfterMs
     const shared = new URL(options.baseUrl).host === 'api.github.com'
     this.minIntervalMs = options.minIntervalMs ?? (shared ? 1_000 : 0)
     this.rates = shared ? contentRates : []

@@ -14,9 +14,10 @@ SELECT "position", claim, id, topic, key, lane, body, published_at AS "published
 FROM guild_bus.claim($1::integer, $2::integer, $3::integer, $4::timestamptz)
 
 -- name: extend
+-- By the primary key, also when the planner takes the table for empty (0025_settle_by_key.sql).
 UPDATE guild_bus.deliveries d SET due_at = guild_bus.time($5::timestamptz) + $4::integer * interval '1 ms'
 FROM unnest($2::bigint[], $3::bigint[]) AS held (message, claim)
-WHERE d.message = held.message AND d.group_id = $1::integer AND d.claim = held.claim
+WHERE d.message = ANY ($2::bigint[]) AND d.message = held.message AND d.group_id = $1::integer AND d.claim = held.claim
 RETURNING d.message AS "position"
 
 -- name: settle

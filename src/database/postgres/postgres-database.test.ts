@@ -46,6 +46,15 @@ describe.skipIf(server === null)('PostgresDatabase', () => {
     expect((await db.query({ name: '', text: 'SELECT id FROM t' })).rows).toEqual([])
   })
 
+  it('says that it is not let in, rather than that something is a bug', async () => {
+    const url = new URL((await server?.newDatabase()) ?? '')
+    url.pathname = '/nowhere'
+    await expect(PostgresDatabase.open({ url: url.href })).rejects.toMatchObject({
+      code: 'GUILD_DATABASE_NO_ACCESS',
+      message: 'the database does not let us in: database "nowhere" does not exist',
+    })
+  })
+
   it('cuts a statement off after its time', async () => {
     await using db = await PostgresDatabase.open({ url: (await server?.newDatabase()) ?? '', statementMs: 50 })
     await expect(db.query({ name: 'slow', text: 'SELECT pg_sleep(10)' })).rejects.toMatchObject({

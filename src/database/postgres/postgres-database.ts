@@ -31,7 +31,7 @@ export class PostgresDatabase implements MigratableDatabase {
   readonly #names = new Map<string, string>()
   #closing: Promise<void> | undefined
 
-  /** @throws GUILD_DATABASE_UNAVAILABLE, GUILD_DATABASE_TOO_OLD below PostgreSQL 15, GUILD_DATABASE_REFUSED for a wrong password or name */
+  /** @throws GUILD_DATABASE_UNAVAILABLE, GUILD_DATABASE_TOO_OLD below PostgreSQL 15, GUILD_DATABASE_NO_ACCESS for a wrong password or name */
   static async open({ url, connectionsMax = 10, statementMs = 30_000 }: PostgresOptions): Promise<PostgresDatabase> {
     const config = {
       connectionString: url,

@@ -256,7 +256,8 @@ const idleSql = `
 SELECT (SELECT count(*) FROM guild_core.invocations WHERE id = $1 AND state NOT IN ('COMPLETED', 'STOPPED', 'FAILED', 'DEAD'))::integer
   + (SELECT count(*) FROM guild_core.actions WHERE invocation_id = $1
      AND state NOT IN ('SUCCEEDED', 'FAILED', 'DENIED', 'EXPIRED', 'SHADOWED'))::integer
-  + (SELECT count(*) FROM guild_core.outbox)::integer + (SELECT count(*) FROM guild_bus.deliveries)::integer AS open`
+  + (SELECT count(*) FROM guild_core.outbox)::integer + (SELECT count(*) FROM guild_bus.deliveries)::integer
+  + (SELECT count(*) FROM guild_bus.held)::integer AS open`
 const statesSql = 'SELECT state FROM guild_core.actions WHERE invocation_id = $1 ORDER BY lane'
 const auditedSql = `
 SELECT count(DISTINCT message_id)::integer AS n FROM guild_bus.messages

@@ -37,6 +37,8 @@ export interface ClaimStore<Handle = unknown> {
   extend(claims: readonly Claim<Handle>[]): Promise<readonly Claim<Handle>[]>
   /** @param leaving tells other consumers what became ready, for this one will not take it */
   settle(outcomes: readonly Outcome<Handle>[], leaving: boolean): Promise<Settled>
+  /** Both, in this order, for a consumer that stays. */
+  settleAndClaim(outcomes: readonly Outcome<Handle>[], max: number): Promise<Settled & Claimed<Handle>>
   /** Calls back whenever there may be something to claim. @returns stops */
   onWake(wake: () => void): () => void
 }

@@ -80,6 +80,36 @@ export function claimRules(harness: () => BusHarness): void {
     dying.setReachable(true)
   })
 
+  it('gives another of what a dead consumer took at once only what it had not settled', async () => {
+    const clock = new ManualClock()
+    await using stage = new Stage(harness(), clock)
+    const dying = stage.fragile()
+    const never = gate()
+    await stage.publish('done', 'later', 'dead', 'stuck')
+    const victim = stage.eat(
+      {},
+      async ([one]) => {
+        if (one?.id === 'stuck') await never.opened
+        if (one?.id === 'later') return [{ id: 'later', reason: 'not yet', delayMs: 60_000 }]
+        return one?.id === 'dead' ? [{ id: 'dead', reason: 'no use', dead: true }] : []
+      },
+      dying.bus,
+    )
+    await victim.seen(4)
+    await stage.untilLag({ ready: 0, inFlight: 1, delayed: 1 })
+    dying.setReachable(false)
+    const heir = stage.eat()
+    clock.advance(15_000)
+    expect(await heir.seen(1)).toMatchObject([{ id: 'stuck', attempt: 2 }])
+    await stage.untilLag({ ready: 0, inFlight: 0, delayed: 1 })
+    clock.advance(60_000)
+    expect(await heir.seen(2)).toMatchObject([{ id: 'stuck' }, { id: 'later', attempt: 2 }])
+    expect(await stage.deadLetters()).toMatchObject([{ id: 'dead', attempts: 1 }])
+    never.open()
+    victim.abort()
+    dying.setReachable(true)
+  })
+
   it('lets no late consumer settle what another has claimed since, and tells its handler', async () => {
     const clock = new ManualClock()
     await using stage = new Stage(harness(), clock)

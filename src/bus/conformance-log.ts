@@ -90,6 +90,25 @@ export function logRules(harness: () => BusHarness): void {
     expect(eater.ids).toEqual(['a1', 'a2', 'free', 'a1', 'a3'])
   })
 
+  it('neither doubles nor trims what is in the hands of a consumer', async () => {
+    await using stage = new Stage(harness())
+    const door = gate()
+    await stage.publish('done', ...ids('m', 3))
+    const eater = stage.eat({}, async ([one]) => {
+      if (one?.id !== 'done') await door.opened
+    })
+    await eater.seen(4)
+    await stage.untilLag({ ready: 0, inFlight: 3 })
+    const all = { from: new Date(0), to: new Date(Date.now() + 3_600_000) }
+    expect(await stage.bus.replay({ topic: stage.topic, group: 'g', ...all })).toBe(1)
+    await eater.seen(5)
+    await stage.untilLag({ ready: 0, inFlight: 3 })
+    expect(await stage.bus.trim(stage.topic, { olderThan: all.to })).toBe(1)
+    door.open()
+    await stage.untilEmpty()
+    expect(eater.ids).toEqual(['done', 'm0', 'm1', 'm2', 'done'])
+  })
+
   it('trims by age, and never what a group has not acknowledged', async () => {
     const clock = new ManualClock()
     await using stage = new Stage(harness(), clock)

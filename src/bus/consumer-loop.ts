@@ -3,7 +3,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { GuildError, reasonOf } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Delivery, Handler, Subscription } from './bus.ts'
-import type { Claim, ClaimStore, Outcome } from './claims.ts'
+import type { Claim, Claimed, ClaimStore, Outcome, Settled } from './claims.ts'
 import { failed, rejected, resolved, type OutcomeRules } from './outcomes.ts'
 
 export interface ConsumerLoopDeps {
@@ -64,8 +64,11 @@ export class ConsumerLoop {
   async #turns(signal: AbortSignal): Promise<void> {
     for (;;) {
       try {
-        await this.#settle(signal.aborted)
-        if (!signal.aborted) await this.#claim(signal)
+        if (!signal.aborted && this.#mayClaim && this.#outcomes.length > 0) await this.#settleAndClaim(signal)
+        else {
+          await this.#settle(signal.aborted)
+          if (!signal.aborted) await this.#claim(signal)
+        }
         this.#failures = 0
       } catch (error) {
         this.#failures += 1
@@ -85,23 +88,42 @@ export class ConsumerLoop {
 
   async #settle(leaving: boolean): Promise<void> {
     if (this.#outcomes.length === 0) return
+    await this.#settling(async (outcomes) => {
+      const answer = await this.#deps.store.settle(outcomes, leaving)
+      if (answer.ready > 0) this.#mayClaim = true
+      this.#settled(outcomes, answer)
+    })
+  }
+
+  async #settleAndClaim(signal: AbortSignal): Promise<void> {
+    await this.#settling(async (outcomes) => {
+      // What is settled takes no room any more.
+      const free = this.#free()
+      await this.#claiming(free, signal, async () => {
+        const answer = await this.#deps.store.settleAndClaim(outcomes, free)
+        this.#settled(outcomes, answer)
+        return answer
+      })
+    })
+  }
+
+  /** What could not be settled is settled with the next. */
+  async #settling(work: (outcomes: readonly Outcome[]) => Promise<void>): Promise<void> {
     const outcomes = this.#outcomes
     this.#outcomes = []
     try {
-      const { settled, ready } = await this.#deps.store.settle(outcomes, leaving)
-      if (ready > 0) this.#mayClaim = true
-      this.#expectReturned(outcomes)
-      if (settled < outcomes.length) {
-        const { topic, group } = this.#deps.subscription
-        this.#deps.log.warn(
-          { topic, group, lost: outcomes.length - settled },
-          'claims were lost before they were settled',
-        )
-      }
+      await work(outcomes)
     } catch (error) {
       this.#outcomes = [...outcomes, ...this.#outcomes]
       throw error
     }
+  }
+
+  #settled(outcomes: readonly Outcome[], { settled }: Settled): void {
+    this.#expectReturned(outcomes)
+    if (settled === outcomes.length) return
+    const { topic, group } = this.#deps.subscription
+    this.#deps.log.warn({ topic, group, lost: outcomes.length - settled }, 'claims were lost before they were settled')
   }
 
   /** Back before the last claim knew of anything due. */
@@ -114,14 +136,18 @@ export class ConsumerLoop {
   }
 
   async #claim(signal: AbortSignal): Promise<void> {
-    const { store, clock, subscription } = this.#deps
     const free = this.#free()
     if (!this.#mayClaim || free <= 0) return
+    await this.#claiming(free, signal, () => this.#deps.store.claim(free))
+  }
+
+  async #claiming(free: number, signal: AbortSignal, ask: () => Promise<Claimed>): Promise<void> {
+    const { clock, subscription } = this.#deps
     this.#mayClaim = false
     const asked = clock.now().getTime()
     let claimed
     try {
-      claimed = await store.claim(free)
+      claimed = await ask()
     } catch (error) {
       this.#mayClaim = true
       throw error

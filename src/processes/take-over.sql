@@ -12,4 +12,7 @@ WHERE i.id = held.id;
 UPDATE guild_core.actions SET lease_until = now() - interval '1 millisecond' WHERE lease_until > now();
 
 -- name: lapseClaims
-UPDATE guild_bus.deliveries SET due_at = now() - interval '1 millisecond' WHERE state = 'claimed' AND due_at > now();
+WITH in_row AS (
+  UPDATE guild_bus.deliveries SET due_at = now() - interval '1 millisecond' WHERE state = 'claimed' AND due_at > now()
+)
+UPDATE guild_bus.held SET due_at = now() - interval '1 millisecond' WHERE due_at > now();

@@ -84,6 +84,10 @@ export class MemoryClaims implements ClaimStore<Handle> {
     return { settled, ready: settled }
   }
 
+  async settleAndClaim(outcomes: readonly Outcome<Handle>[], max: number): Promise<Settled & Claimed<Handle>> {
+    return { ...(await this.settle(outcomes)), ...(await this.claim(max)) }
+  }
+
   #apply(open: Open, outcome: Outcome<Handle>): void {
     const { group, publishDead } = this.#deps
     switch (outcome.kind) {

@@ -20,6 +20,7 @@ const sql = statements(import.meta.url, './bus.sql', [
   'claim',
   'extend',
   'settle',
+  'settleAndClaim',
   'due',
   'peek',
   'replay',
@@ -67,8 +68,8 @@ type Trimmed = Result<{ readonly removed: number; readonly last: number | null }
 const openRetry = { baseMs: 100, maxMs: 10_000 }
 
 /**
- * The bus in schema `guild_bus` of the product's own database (migrations/0004_bus.sql). Publishing, claiming and settling take one
- * round trip for a whole batch each. The database is not closed with the bus.
+ * The bus in schema `guild_bus` of the product's own database (migrations/0004_bus.sql and 0025_bus_held.sql). Publishing, claiming and
+ * settling take one round trip for a whole batch each. The database is not closed with the bus.
  */
 export class PostgresBus implements Bus {
   readonly #deps: PostgresBusDeps
@@ -92,8 +93,8 @@ export class PostgresBus implements Bus {
       listen: (onNotify) => database.listen(channel, onNotify),
       due: async (groups) =>
         (await database.query<{ id: number }>(sql.due, [groups, this.#now()])).rows.map((row) => row.id),
-      notify: async (groups) => {
-        await database.query(sql.wake, [groups])
+      notify: async (groups, sender) => {
+        await database.query(sql.wake, [groups, sender])
       },
     })
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../kernel/clock.ts'
 import { reasonOf } from '../../kernel/errors.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -6,8 +7,8 @@ export interface WakesDeps {
   readonly listen: (onNotify: (payload: string) => void) => Promise<() => Promise<void>>
   /** Which of the groups have something to claim. */
   readonly due: (groups: readonly number[]) => Promise<readonly number[]>
-  /** Tells the consumers of other processes. */
-  readonly notify: (groups: readonly number[]) => Promise<void>
+  /** Tells the consumers of other processes. @param sender begins what they are told */
+  readonly notify: (groups: readonly number[], sender: string) => Promise<void>
   readonly clock: Clock
   readonly log: Log
 }
@@ -20,6 +21,10 @@ const pollMs = 2_000
 export class Wakes {
   readonly #deps: WakesDeps
   readonly #consumers = new Map<number, Set<() => void>>()
+  /** In letters, for who listens looks for numbers. What is told comes back to who told it, whose consumers know by then. */
+  readonly #sender = randomBytes(12)
+    .toString('hex')
+    .replace(/\d/g, (digit) => String.fromCharCode(103 + Number(digit)))
   /** groups to tell other processes about, and the telling that is under way */
   readonly #untold = new Set<number>()
   #telling: Promise<void> | undefined
@@ -68,7 +73,7 @@ export class Wakes {
       const groups = [...this.#untold]
       this.#untold.clear()
       try {
-        await this.#deps.notify(groups)
+        await this.#deps.notify(groups, this.#sender)
       } catch (error) {
         this.#deps.log.debug({ why: reasonOf(error) }, 'other processes not woken')
       }
@@ -100,6 +105,7 @@ export class Wakes {
   }
 
   #notified(payload: string): void {
+    if (payload.startsWith(this.#sender)) return
     if (payload === '') this.wake([...this.#consumers.keys()])
     else this.wake((payload.match(channelGroups) ?? []).map(Number))
   }

@@ -44,13 +44,14 @@ local function take(member, topic, key)
   bytes = bytes + #fields[8]
 end
 while count < most and bytes < bytes_max do
-  local popped = call('ZPOPMIN', group.ready, most - count)
+  -- Instead of ZPOPMIN, which writes out a score for each that nobody reads.
+  local popped = call('ZRANGE', group.ready, 0, most - count - 1)
   if #popped == 0 then break end
-  for i = 1, #popped, 2 do
-    local member = popped[i]
+  call('ZREMRANGEBYRANK', group.ready, 0, #popped - 1)
+  for _, member in ipairs(popped) do
     local nul = find(member, '\0', 45, true)
     if bytes >= bytes_max then
-      call('ZADD', group.ready, popped[i + 1], member)
+      call('ZADD', group.ready, rank_of(member), member)
     elseif not nul then
       take(member, sub(member, 45))
     else

@@ -1,4 +1,4 @@
--- KEYS: groups, topics, clock, then the streams of the topics · ARGV: now, then for each call of publish: topic, messages, five texts a message
+-- KEYS: groups, topics, clock, then the streams of the topics · ARGV: now, then for each topic: topic, messages, five texts a message
 local at, i = now(ARGV[1]), 2
 while i < #ARGV do
   local last = i + 1 + 5 * tonumber(ARGV[i + 1])

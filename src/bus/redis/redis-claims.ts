@@ -82,6 +82,11 @@ export class RedisClaims implements ClaimStore<Handle> {
     return { settled, ready }
   }
 
+  /** Not sent together: what the second claims would wait for its lease should the first be refused. */
+  async settleAndClaim(outcomes: readonly Outcome<Handle>[], max: number): Promise<Settled & Claimed<Handle>> {
+    return { ...(await this.settle(outcomes, false)), ...(await this.claim(max)) }
+  }
+
   /** @returns null: there is no such group */
   async #claim(max: number): Promise<Claimed<Handle> | null> {
     const { redis, keys, groupId, leaseMs, now, log } = this.#deps

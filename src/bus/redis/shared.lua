@@ -100,7 +100,7 @@ local function batch_for(group)
   return { group = group, ready = {}, delayed = {}, count = 0 }
 end
 
-local function add(batch, member, lane, since, at, key)
+local function add(batch, member, rank, since, at, key)
   local group = batch.group
   batch.count = batch.count + 1
   if key then
@@ -113,7 +113,7 @@ local function add(batch, member, lane, since, at, key)
     delayed[#delayed + 1] = member
   elseif not key or (first_of(group, key) == member and call('HEXISTS', group.busy, key) == 0) then
     local ready = batch.ready
-    ready[#ready + 1] = since + lane * 30000
+    ready[#ready + 1] = rank
     ready[#ready + 1] = member
   end
 end
@@ -138,17 +138,24 @@ local function groups_for(topic)
   return found
 end
 
+-- The end of the members, and the rank, of what waits in a lane since an instant. As texts: a number is written anew, with 17 digits, for
+-- each command.
+local function place_of(topic, lane, since)
+  return { format(' %s %016d ', lane, since) .. topic, format('%d', since + lane * 30000) }
+end
+
 -- messages: {id, lane, notBefore or '', key or '', body} one after another, from index `from` to `upto`
 local function append(topic, messages, from, upto, at)
   local last = call('HMGET', root .. ':clock', 'ms', 'n')
   local ms, n = tonumber(last[1] or 0), tonumber(last[2] or 0)
   if at > ms then ms, n = at, 0 end
   local batches = groups_for(topic)
-  local stream, at_text = stream_of(topic), format('%d', at)
+  local stream, at_text, prefix, places = stream_of(topic), format('%d', at), format('%013d-', ms), {}
+  for lane = 0, 4 do places[tostring(lane)] = place_of(topic, lane, at) end
   for i = from, upto, 5 do
     n = n + 1
     local id, lane, later, key, body = messages[i], messages[i + 1], messages[i + 2], messages[i + 3], messages[i + 4]
-    local position, since = format('%d-%d', ms, n), at
+    local position, since, place = prefix .. format('%010d', n), at, places[lane]
     -- claim.lua reads the fields by their places.
     if later == '' and key == '' then
       key = nil
@@ -157,6 +164,7 @@ local function append(topic, messages, from, upto, at)
       local more = {}
       if later ~= '' then
         since = tonumber(later)
+        place = place_of(topic, lane, since)
         more = { 'notBefore', later }
       end
       if key ~= '' then
@@ -168,8 +176,10 @@ local function append(topic, messages, from, upto, at)
       call('XADD', stream, position, 'id', id, 'lane', lane, 'at', at_text, 'body', body, unpack(more))
     end
     if #batches > 0 then
-      local member = member_of(ms, n, lane, since, topic, key)
-      for _, batch in ipairs(batches) do add(batch, member, lane, since, at, key) end
+      local member = position .. place[1]
+      -- Not within a format, which ends a text at NUL.
+      if key then member = member .. '\0' .. key end
+      for _, batch in ipairs(batches) do add(batch, member, place[2], since, at, key) end
     end
   end
   call('HSET', root .. ':clock', 'ms', format('%d', ms), 'n', format('%d', n))
@@ -198,7 +208,7 @@ local function deliver(group, topic, from, upto, count, at, wanted)
     local fields = fields_of(entry)
     if wanted(fields) then
       local member, since = member_of_entry(topic, entry, fields)
-      if not is_open(group, member) then add(batch, member, fields.lane, since, at, fields.key) end
+      if not is_open(group, member) then add(batch, member, rank_of(member), since, at, fields.key) end
     end
   end
   commit(batch)

@@ -60,6 +60,18 @@ describe('CleanLines', () => {
     expect(written).toEqual([`${before}${line({ msg: 'pushed with [secret: github-token]' })}${after}`])
   })
 
+  it.each([
+    ['a comment around it', ['a <!-- begins', 'and --> ends']],
+    ['a digest before it', ['6dcb09b5b57875f334f61aebed695e2e4193db5e', 'after']],
+  ])('finds what a line disguises, in spite of %s', (_what, [before, after]) => {
+    const { stream, written } = gathering(60_000)
+    const disguised = Buffer.from(`the token ${token}`).toString('base64')
+    for (const msg of [before, disguised, after]) stream.write(line({ msg }))
+    stream.flush()
+    expect(written.join('')).toContain('[secret: github-token]')
+    expect(written.join('')).not.toContain(disguised)
+  })
+
   it('writes the lines that come together in one piece and in their order, without being asked', async () => {
     const { stream, written, written1 } = gathering(5)
     const all = Array.from({ length: 50 }, (_, serial) => line({ serial }))

@@ -11,6 +11,8 @@ const linesMax = 200
 const secretNames: ReadonlySet<string> = new Set(['authorization', 'cookie', 'token', 'secret', 'apiKey'])
 /** As JSON writes them; in a text their quotes would be escaped. */
 const mayBeNamed = /"(?:authorization|cookie|token|secret|apiKey)":/
+/** A comment that begins in one line and ends in another would hide what stands between them: such lines are looked at one by one. */
+const comment = '<!--'
 
 export interface CleanLinesOptions {
   readonly redactor: Redactor
@@ -59,9 +61,8 @@ export class CleanLines implements DestinationStream {
 
 function cleanLines(lines: readonly string[], redactor: Redactor): string {
   const all = lines.join('')
-  if (!mayBeNamed.test(all) && lines.every((line) => line.length <= lineLengthMax) && areClean(lines, redactor))
-    return all
-  return lines.map((line) => cleanLine(line, redactor)).join('')
+  const apart = mayBeNamed.test(all) || all.includes(comment) || lines.some((line) => line.length > lineLengthMax)
+  return !apart && areClean(lines, redactor) ? all : lines.map((line) => cleanLine(line, redactor)).join('')
 }
 
 function areClean(lines: readonly string[], redactor: Redactor): boolean {

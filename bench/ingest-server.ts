@@ -1,19 +1,23 @@
 // A child process of `ingest.ts`: the gateway, or the least that does the same, on the store it is told. Tells its port when it listens.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
-import helmet from '@fastify/helmet'
-import { fastify, LogController } from 'fastify'
+import { fastify } from 'fastify'
+import { aSnapshot } from '../test/dispatch.ts'
 import { PostgresBus } from '../src/bus/postgres/postgres-bus.ts'
+import { loadSettings } from '../src/config/settings.ts'
 import type { Database, Statement } from '../src/database/database.ts'
 import { openHomeDatabase } from '../src/database/pglite/home-database.ts'
 import { PostgresDatabase } from '../src/database/postgres/postgres-database.ts'
-import { gatewayRoutes } from '../src/gateway/routes.ts'
-import { github } from '../src/gateway/sources/github.ts'
+import { metrics } from '../src/http/metrics.ts'
+import { httpServer } from '../src/http/server.ts'
 import { systemClock } from '../src/kernel/clock.ts'
 import { type Log, silentLog } from '../src/kernel/log.ts'
-import { Secret } from '../src/kernel/secret.ts'
 import { everyAgentTopic, topics } from '../src/kernel/topics.ts'
+import { gateway } from '../src/processes/gateway.ts'
+import { instanceName } from '../src/processes/instance.ts'
 import { logger } from '../src/processes/logger.ts'
+import { processRedactor } from '../src/processes/own-secrets.ts'
+import { noTracer } from '../src/traces/tracer.ts'
 import type { Store } from './case.ts'
 
 export interface IngestServer {
@@ -37,21 +41,18 @@ process.on('disconnect', () => {
   })()
 })
 
-/** As `openHttp` and `gateway` make it, with the log written as in production (to nowhere). */
+/** The server and the gateway as a process of production composes them, with the log written as there (to nowhere). */
 async function guild(db: Database) {
-  const log = logger({ logLevel: 'info' })
+  const env = { GITHUB_WEBHOOK_SECRET: told.secret }
+  const settings = loadSettings(env)
+  const process = { role: 'gateway', instance: instanceName() }
+  const log = logger(settings, processRedactor({ settings, env }), undefined, process)
   const bus = await busOf(db, log)
-  const server = fastify({
-    loggerInstance: log,
-    logController: new LogController({ disableRequestLogging: true }),
-    requestTimeout: 30_000,
-    genReqId: () => '',
-  })
-  await server.register(helmet)
-  const connector = { name: 'github', chapter: () => null, secrets: [new Secret(told.secret)], botLogins: [] }
-  await server.register(
-    gatewayRoutes({ sources: [github], connectors: { resolve: () => connector }, bus, clock: systemClock, log }),
-  )
+  const snapshot = aSnapshot([], [])
+  const codex = { current: () => snapshot, at: () => Promise.resolve(snapshot), problems: () => null }
+  const measured = metrics({ database: db, bus })
+  const server = httpServer(log)
+  await server.register(gateway({ settings, env, bus, codex, log, metrics: measured, tracer: noTracer }))
   return server
 }
 

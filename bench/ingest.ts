@@ -26,7 +26,7 @@ export const ingest: BenchCase = {
   method: `
 Signed deliveries of GitHub (its own published samples, 0.9 and 21 KB) over HTTP keep-alive connections, each with a delivery id of its own,
 until the 202. The gateway reads the raw body, checks the signature, parses, normalises to the event, publishes and answers after
-the commit; its log is on. The floor is a bare Fastify that checks the same signature and makes the same durable append with the raw body
+the commit. It is composed as in production: connectors, metrics, drain, and a log whose lines pass the privacy guard. The floor is a bare Fastify that checks the same signature and makes the same durable append with the raw body
 (the bus: an entry of the log and a delivery, calls that wait together share a commit); it parses nothing and answers after the commit as
 well. Beside it stands the least that a table can do: *insert* puts the raw body into one table without an index, one commit each. Server and load generator are processes of their own; the generator writes prepared buffers on raw sockets, and it
 shares the cores with what it measures.`,

@@ -5,6 +5,7 @@ export type JsonBody =
 
 /** No sender nests deeper than 20; without a bound, writing a body down again would overflow the stack. */
 const depthMax = 100
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
  * Raw bytes → a JSON object that every store accepts. PostgreSQL's jsonb refuses U+0000 and lone surrogates, which are valid JSON: they
@@ -15,7 +16,7 @@ const depthMax = 100
 export function jsonBody(raw: Uint8Array, form: boolean): JsonBody {
   let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(raw)
+    text = utf8.decode(raw)
   } catch {
     return unreadable('the body is not UTF-8')
   }
@@ -44,10 +45,14 @@ export function jsonBody(raw: Uint8Array, form: boolean): JsonBody {
 /** U+0000, half of a surrogate pair, a member called `secret`, or letters that are written as escapes and may spell it. */
 const mayNeedCleaning = /"secret"|\\u(?:0000|00[4-7]|[dD][89a-fA-F])/
 
-function deeperThan(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
+/** In plain loops: it visits every member of every body. */
+function deeperThan(value: object, levels: number): boolean {
   if (levels === 0) return true
-  return Object.values(value).some((member) => deeperThan(member, levels - 1))
+  for (const key in value) {
+    const member = (value as Readonly<Record<string, unknown>>)[key] // of a list as well
+    if (typeof member === 'object' && member !== null && deeperThan(member, levels - 1)) return true
+  }
+  return false
 }
 
 const tooDeep = Symbol('too deep')

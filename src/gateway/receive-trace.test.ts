@@ -6,6 +6,7 @@ import { silentLog } from '../kernel/log.ts'
 import { Secret } from '../kernel/secret.ts'
 import { spanIds } from '../traces/span-ids.ts'
 import type { SpanRecord } from '../traces/tracer.ts'
+import { Deadlines } from './deadlines.ts'
 import { receive } from './receive.ts'
 import { github } from './sources/github.ts'
 
@@ -44,6 +45,7 @@ async function deliver(key: string): Promise<{ spans: readonly SpanRecord[]; tra
       bus: { publish: () => Promise.resolve() },
       clock: systemClock,
       log: silentLog,
+      deadlines: new Deadlines(2_000),
       tracer: { on: true, since: new Date(0), record: (more) => void spans.push(...more) },
     },
   )

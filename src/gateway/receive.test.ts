@@ -9,6 +9,7 @@ import type { GuildEvent } from '../kernel/event.ts'
 import { silentLog } from '../kernel/log.ts'
 import { Secret } from '../kernel/secret.ts'
 import { topics } from '../kernel/topics.ts'
+import { Deadlines } from './deadlines.ts'
 import { type Answer, deadBodyBytesMax, receive, type ReceiveDeps, type ReceiveOutcome } from './receive.ts'
 import type { ConnectorConfig, Headers, Source } from './source.ts'
 import { github } from './sources/github.ts'
@@ -35,7 +36,7 @@ class Harness {
       },
       clock: systemClock,
       log: silentLog,
-      deadlineMs,
+      deadlines: new Deadlines(deadlineMs),
       observe: (outcome) => this.outcomes.push(outcome),
     }
   }

@@ -8,14 +8,15 @@ import { topics } from '../kernel/topics.ts'
 import { receiveSpan } from '../traces/event-spans.ts'
 import { linkFrom } from '../traces/traceparent.ts'
 import type { Tracer } from '../traces/tracer.ts'
+import type { Deadlines } from './deadlines.ts'
 import type { ConnectorConfig, EventDraft, NativeDelivery, RawDelivery, Source } from './source.ts'
 
 export interface ReceiveDeps {
   readonly bus: Pick<Bus, 'publish'>
   readonly clock: Clock
   readonly log: Log
-  /** Slack gives up after 3 s: answer before, or say 503. Default 2 000. */
-  readonly deadlineMs?: number
+  /** of what is being stored; see `deadlineMsDefault` */
+  readonly deadlines: Deadlines
   readonly observe?: (outcome: ReceiveOutcome) => void
   readonly tracer?: Tracer
 }
@@ -41,6 +42,7 @@ export interface ReceiveOutcome {
   readonly ms: number
 }
 
+/** Slack gives up after 3 s: answer before, or say 503. */
 export const deadlineMsDefault = 2_000
 const retryAfterSeconds = 5
 /** A dead letter is for people to look at; more than this of it is not kept. */
@@ -224,36 +226,31 @@ async function bury(
 }
 
 /** True once durable; false when the store failed or did not answer in time (it may still commit: ids make the resend a no-op). */
-async function stored(
+function stored(
   topic: string,
   messages: readonly BusMessage[],
   fields: object,
-  deps: ReceiveDeps,
+  { bus, log, deadlines }: ReceiveDeps,
 ): Promise<boolean> {
-  const timer = new AbortController()
-  let late = false
-  const publishing = (async () => {
-    try {
-      await deps.bus.publish(topic, messages)
-      if (late) deps.log.warn(fields, 'delivery stored after the deadline')
-      return true
-    } catch (error) {
-      deps.log.error({ ...fields, reason: reasonOf(error) }, 'delivery not stored')
-      return false
-    }
-  })()
-  const deadline = (async () => {
-    await deps.clock.sleep(deps.deadlineMs ?? deadlineMsDefault, timer.signal)
-    if (!timer.signal.aborted) {
+  return new Promise((resolve) => {
+    let late = false
+    const deadline = deadlines.open(() => {
       late = true
-      deps.log.error(fields, 'delivery not stored in time')
-    }
-    return false
-  })()
-  const done = await Promise.race([publishing, deadline])
-  // With a reason, or an error with a stack would be made of each deadline that was kept.
-  timer.abort('stored')
-  return done
+      log.error(fields, 'delivery not stored in time')
+      resolve(false)
+    })
+    void (async () => {
+      try {
+        await bus.publish(topic, messages)
+        if (late) log.warn(fields, 'delivery stored after the deadline')
+        resolve(true)
+      } catch (error) {
+        log.error({ ...fields, reason: reasonOf(error) }, 'delivery not stored')
+        resolve(false)
+      }
+      deadline.met()
+    })()
+  })
 }
 
 /** Keys are indexed, and an index row holds 2 700 bytes: what no real name reaches is cut, and stays unique by its hash. */

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { GuildError, isGuildError, reasonOf } from '../kernel/errors.ts'
-import { BodyReader } from './body-reader.ts'
-import { type Answer, errorAnswer, receive, type ReceiveDeps } from './receive.ts'
+import { BodyReader, type OnBody } from './body-reader.ts'
+import { Deadlines } from './deadlines.ts'
+import { type Answer, deadlineMsDefault, errorAnswer, receive, type ReceiveDeps } from './receive.ts'
 import type { ConnectorConfig, Headers, Source } from './source.ts'
 
 /** Which connectors exist. Supplied by composition from settings and the serving Codex. */
@@ -10,13 +11,27 @@ export interface Connectors {
   resolve(source: string, connector: string | undefined): ConnectorConfig | null
 }
 
-export interface GatewayDeps extends ReceiveDeps {
+export interface GatewayDeps extends Omit<ReceiveDeps, 'deadlines'> {
   readonly sources: readonly Source[]
   readonly connectors: Connectors
   /** GitHub waits 10 s for an answer, so a slower upload has no one waiting. Default 10 000. */
   readonly readTimeoutMs?: number
   /** bodies being read at the same time, in bytes; beyond it 503. Default 128 MiB. */
   readonly inFlightBytesMax?: number
+  /** Slack gives up after 3 s: answer before, or say 503. Default 2 000. */
+  readonly deadlineMs?: number
+}
+
+interface Addressee {
+  readonly source: Source
+  readonly connector: ConnectorConfig
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** whom a delivery is for; null: the request is none */
+    addressee: Addressee | null
+  }
 }
 
 interface Params {
@@ -32,7 +47,9 @@ export function gatewayRoutes(deps: GatewayDeps): FastifyPluginAsync {
     inFlightBytesMax: deps.inFlightBytesMax ?? 128 * 1024 * 1024,
   })
 
-  function addressee(request: FastifyRequest): { source: Source; connector: ConnectorConfig } {
+  const receiving: ReceiveDeps = { ...deps, deadlines: new Deadlines(deps.deadlineMs ?? deadlineMsDefault) }
+
+  function addresseeOf(request: FastifyRequest): Addressee {
     const params = request.params as Params // the shape of the route's own path
     const source = sources.get(params.source)
     const connector = source && deps.connectors.resolve(source.name, params.connector)
@@ -42,27 +59,28 @@ export function gatewayRoutes(deps: GatewayDeps): FastifyPluginAsync {
   }
 
   return async (app: FastifyInstance) => {
+    app.decorateRequest('addressee', null)
+    // Before a byte of the body is read: what is for nobody is not worth one.
+    app.addHook('onRequest', (request, _reply, done) => {
+      request.addressee = addresseeOf(request)
+      done()
+    })
     // Signatures cover the raw bytes, so no parser may look at them first, whatever the content type says.
     app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', async (request: FastifyRequest, stream: FastifyRequest['raw']) =>
-      reader.read(stream, addressee(request).source.bodyBytesMax),
+    app.addContentTypeParser('*', (request: FastifyRequest, stream: FastifyRequest['raw'], done: OnBody) =>
+      reader.read(stream, (request.addressee ?? addresseeOf(request)).source.bodyBytesMax, done),
     )
-    app.addHook('onRequest', async (request) => {
-      addressee(request)
-    })
     app.setErrorHandler(async (error, _request, reply) => {
       if (!isGuildError(error)) deps.log.warn({ reason: reasonOf(error) }, 'webhook request refused')
       return send(reply, errorAnswer(asGuildError(error)))
     })
     const handle = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-      const { source, connector } = addressee(request)
+      const { source, connector } = request.addressee ?? addresseeOf(request)
       const body = request.body instanceof Uint8Array ? request.body : new Uint8Array()
-      return send(reply, await receive({ source, connector, headers: headersOf(request), body }, deps))
+      return send(reply, await receive({ source, connector, headers: headersOf(request), body }, receiving))
     }
-    // Answers to machines: none of the headers that tell a browser what a page may do.
-    const options = { helmet: false } as const
-    app.post('/webhooks/:source', options, handle)
-    app.post('/webhooks/:source/:connector', options, handle)
+    app.post('/webhooks/:source', handle)
+    app.post('/webhooks/:source/:connector', handle)
   }
 }
 
@@ -71,10 +89,9 @@ function send(reply: FastifyReply, { status, headers, body }: Answer): FastifyRe
 }
 
 /** Only set-cookie arrives as a list; it is no header of a webhook. */
-function headersOf(request: FastifyRequest): Headers {
-  return Object.fromEntries(
-    Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value]),
-  )
+function headersOf({ headers }: FastifyRequest): Headers {
+  const list = headers['set-cookie']
+  return (list === undefined ? headers : { ...headers, 'set-cookie': list.join(', ') }) as Headers
 }
 
 /** What the server framework refuses by itself (a malformed request) is the sender's mistake; anything else is ours. */

@@ -13,27 +13,24 @@ declare module 'fastify' {
  * is being stored loses its connection, and most senders do not send again.
  */
 export function drainOnClose(app: FastifyInstance, ms: number): void {
-  const underWay = new Map<ServerResponse, Promise<void>>()
+  const underWay = new Set<ServerResponse>()
   const endless = new Set<ServerResponse>()
-  app.addHook('onRequest', async (request, { raw }) => {
-    const closed = new Promise<void>((resolve) => raw.once('close', resolve))
-    if (request.routeOptions.config.endless) {
-      endless.add(raw)
-      raw.once('close', () => endless.delete(raw))
-    } else {
-      underWay.set(raw, closed)
-      raw.once('close', () => underWay.delete(raw))
-    }
+  app.addHook('onRequest', (request, { raw }, done) => {
+    const open = request.routeOptions.config.endless ? endless : underWay
+    open.add(raw)
+    raw.once('close', () => open.delete(raw))
+    done()
   })
   app.addHook('preClose', async () => {
     for (const raw of endless) raw.end()
     if (underWay.size === 0) return
+    const answered = [...underWay].map((raw) => new Promise<void>((resolve) => raw.once('close', resolve)))
     const patience = new AbortController()
     const patienceOver = new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms)
       patience.signal.addEventListener('abort', () => clearTimeout(timer))
     })
-    await Promise.race([Promise.all(underWay.values()), patienceOver])
+    await Promise.race([Promise.all(answered), patienceOver])
     patience.abort()
   })
 }

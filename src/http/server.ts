@@ -38,15 +38,7 @@ const drainMs = 5_000
 
 /** Gateway, API, live stream, health and pages in one server that does not listen yet. */
 export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
-  const app = fastify({
-    loggerInstance: deps.log,
-    logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: apiBodyBytesMax,
-    requestTimeout: 30_000,
-    forceCloseConnections: true,
-    genReqId: () => '',
-  })
-  drainOnClose(app, drainMs)
+  const app = httpServer(deps.log)
   app.setValidatorCompiler(validatorCompiler)
   // The schemas of answers are documentation, held true by a test; checking each answer again would cost every request.
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
@@ -58,17 +50,35 @@ export async function openHttp(deps: HttpDeps): Promise<FastifyInstance> {
       reply,
     ),
   )
+  await app.register(swagger, { openapi: openapiHead(deps.version), transform: jsonSchemaTransform })
+  // Before helmet: answers to machines need none of the headers that tell a browser what a page may do, nor the hooks that set them.
+  if (deps.gateway && !deps.probesOnly) await app.register(deps.gateway)
   await app.register(helmet, {
     contentSecurityPolicy: { directives: { 'script-src': ["'self'"], 'upgrade-insecure-requests': null } },
   })
-  await app.register(swagger, { openapi: openapiHead(deps.version), transform: jsonSchemaTransform })
   await app.register(healthRoutes(deps))
   if (!deps.probesOnly) await openDoors(app, deps)
   await app.ready()
   return app
 }
 
-/** API, live stream, pages and webhooks. */
+/** The server that all routes stand on, and what each of their requests passes. */
+export function httpServer(log: FastifyBaseLogger): FastifyInstance {
+  const app = fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    // A request has no id, so a logger of its own would say nothing more.
+    childLoggerFactory: (logger) => logger,
+    bodyLimit: apiBodyBytesMax,
+    requestTimeout: 30_000,
+    forceCloseConnections: true,
+    genReqId: () => '',
+  })
+  drainOnClose(app, drainMs)
+  return app
+}
+
+/** API, live stream and pages. */
 async function openDoors(app: FastifyInstance, deps: HttpDeps): Promise<void> {
   await app.register(
     async (api) => {
@@ -79,7 +89,6 @@ async function openDoors(app: FastifyInstance, deps: HttpDeps): Promise<void> {
     { prefix: '/api/v1' },
   )
   await app.register(pageRoutes(deps))
-  if (deps.gateway) await app.register(deps.gateway)
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
 }
 

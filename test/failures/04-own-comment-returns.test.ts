@@ -21,7 +21,8 @@ import { githubActionTypes } from '../../src/actions/targets/github.ts'
 import type { Database } from '../../src/database/database.ts'
 import { reconcile } from '../../src/dispatcher/reconcile.ts'
 import { readTree } from '../../src/dispatcher/tree.ts'
-import { receive } from '../../src/gateway/receive.ts'
+import { Deadlines } from '../../src/gateway/deadlines.ts'
+import { deadlineMsDefault, receive } from '../../src/gateway/receive.ts'
 import { github } from '../../src/gateway/sources/github.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import type { JsonObject } from '../../src/kernel/json.ts'
@@ -56,6 +57,7 @@ beforeAll(async () => {
           bus: { publish: (topic, messages) => line.outbox.add(db, topic, messages) },
           clock: systemClock,
           log: silentLog,
+          deadlines: new Deadlines(deadlineMsDefault),
         },
       )
       response.writeHead(answer.status, { ...answer.headers }).end(JSON.stringify(answer.body))

@@ -7,9 +7,14 @@ const textMin = 12
 
 /** Is this character of base64, plain or for URLs? Hexadecimal digits are among them. */
 const inRun = new Uint8Array(128)
-for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_') {
+/** What each of them stands for. */
+const sextets = new Uint8Array(128)
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+for (const [value, character] of alphabet.split('').entries()) {
   inRun[character.charCodeAt(0)] = 1
+  sextets[character.charCodeAt(0)] = value
 }
+for (const character of '-_') inRun[character.charCodeAt(0)] = 1
 
 /**
  * Secrets that were encoded to get past: stretches of base64 or hexadecimal whose bytes are text in which `find` finds something. The
@@ -79,20 +84,43 @@ function decodings(run: string): readonly string[] {
     const text = asText(Buffer.from(run.slice(0, run.length & ~1), 'hex'))
     return text === null ? [] : [text]
   }
-  const plain = run.replaceAll('-', '+').replaceAll('_', '/')
+  const padding = run.indexOf('=')
+  const plain = (padding < 0 ? run : run.slice(0, padding)).replaceAll('-', '+').replaceAll('_', '/')
   for (let offset = 0; offset < 4; offset += 1) {
     // A look at the beginning is enough to leave out almost all: keys and hashes are no text.
-    if (asText(Buffer.from(plain.slice(offset, offset + 32), 'base64')) === null) continue
+    if (!beginsAsText(plain, offset)) continue
     const text = asText(Buffer.from(plain.slice(offset), 'base64'))
     if (text !== null) out.push(text)
   }
   return out
 }
 
+/** As `asText` of what the first 32 characters from `offset` stand for, without making bytes of them: hardly any run passes the third. */
+function beginsAsText(plain: string, offset: number): boolean {
+  const length = Math.min(32, plain.length - offset)
+  const bytes = (length * 6) >> 3
+  if (bytes < textMin) return false
+  let odd = 0
+  let bits = 0
+  let held = 0
+  for (let at = offset; at < offset + length; at += 1) {
+    held = ((held << 6) | (sextets[plain.charCodeAt(at)] ?? 0)) & 0xffff
+    bits += 6
+    if (bits < 8) continue
+    bits -= 8
+    if (!isText((held >> bits) & 0xff) && (odd += 1) * 8 > bytes) return false
+  }
+  return true
+}
+
+function isText(byte: number): boolean {
+  return (byte >= 0x20 && byte <= 0x7e) || byte === 9 || byte === 10 || byte === 13
+}
+
 /** null: mostly bytes that are no text. */
 function asText(bytes: Buffer): string | null {
   if (bytes.length < textMin) return null
   let odd = 0
-  for (const byte of bytes) if ((byte < 0x20 && byte !== 9 && byte !== 10 && byte !== 13) || byte > 0x7e) odd += 1
+  for (const byte of bytes) if (!isText(byte)) odd += 1
   return odd * 8 > bytes.length ? null : bytes.toString('latin1')
 }

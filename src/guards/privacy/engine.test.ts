@@ -78,6 +78,8 @@ describe('secrets', () => {
     ['in base64', Buffer.from(`the token: ${token}`).toString('base64')],
     ['in base64 twice', Buffer.from(Buffer.from(token).toString('base64')).toString('base64')],
     ['in base64 of lines', Buffer.from(`${token} `.repeat(4)).toString('base64').replaceAll(/.{76}/g, '$&\n')],
+    ['in base64 between bytes that are no text', Buffer.from(`\u0001\u0002${token} é`).toString('base64')],
+    ['in padded base64 of the kind for URLs', Buffer.from(`?>${token}>?ab`).toString('base64').replaceAll('/', '_')],
     ['in base64 with a word before', `data/${Buffer.from(token).toString('base64')}`],
     ['in hexadecimal', Buffer.from(token).toString('hex')],
   ])('finds a token %s', (_, hidden) => {

@@ -99,7 +99,8 @@ export class Redactor {
   #clean(value: JsonValue | undefined): boolean {
     const look: Look = { texts: new Set(), seen: new Set() }
     const named = collect(value, look, 0)
-    return !named && this.find([...look.texts].join('\n'), onlySecrets).length === 0
+    // Not by a line break alone: base64 may be wrapped, and two texts would be read as one.
+    return !named && this.find([...look.texts].join(' \n'), onlySecrets).length === 0
   }
 
   /** Never throws; see `storedText`. */

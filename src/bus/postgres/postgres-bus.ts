@@ -68,7 +68,7 @@ type Trimmed = Result<{ readonly removed: number; readonly last: number | null }
 const openRetry = { baseMs: 100, maxMs: 10_000 }
 
 /**
- * The bus in schema `guild_bus` of the product's own database (migrations/0004_bus.sql and 0025_bus_held.sql). Publishing, claiming and
+ * The bus in schema `guild_bus` of the product's own database (migrations/0004_bus.sql and 0031_bus_held.sql). Publishing, claiming and
  * settling take one round trip for a whole batch each. The database is not closed with the bus.
  */
 export class PostgresBus implements Bus {

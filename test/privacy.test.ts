@@ -198,6 +198,28 @@ describe('patterns of a policy', () => {
     expect(await bodies(bench)).toEqual(['pattern [private: badge]'])
   })
 
+  it('hold for the transcript too where they began to serve after the model was asked', async () => {
+    const { snapshot } = load(policy(`      - { name: badge, regex: 'EMP-\\d{4}', action: redact }\n`))
+    let privacy = noPrivacy
+    const bench = await Bench.open(
+      db,
+      customerRun('later', {
+        payload: { title: 'of EMP-1234' },
+        script: () => {
+          privacy = snapshot?.privacy ?? noPrivacy
+          return { text: 'Done.' }
+        },
+      }),
+    )
+    const deps = depsOf(bench)
+    const current = () => ({ ...deps.codex.current(), privacy })
+    await bench.finish({ ...deps, codex: { ...deps.codex, current } })
+    expect(JSON.stringify(bench.llm.requests[0]?.messages)).toContain('of EMP-1234')
+    const [transcript = ''] = bench.artifacts.values()
+    expect(JSON.stringify(JSON.parse(transcript).messages)).toContain('of [private: badge]')
+    expect(JSON.stringify(JSON.parse(transcript).messages)).not.toContain('EMP-1234')
+  })
+
   it.each([
     ['that does not parse', `      - { name: badge, regex: '(EMP', action: redact }\n`, /missing closing \)|parenthes/],
     [

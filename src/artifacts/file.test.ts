@@ -83,4 +83,12 @@ describe('FileArtifacts', () => {
     expect(await read('reports/old.pdf')).toBe('x')
     expect(await artifacts.removeOlderThan('nothing/here', new Date())).toBe(0)
   })
+
+  it('writes into a folder that was emptied and removed since the last file', async () => {
+    await artifacts.write('logs/2026-10-01/a.json', '1')
+    await rm(join(root, 'logs'), { recursive: true })
+    await artifacts.write('logs/2026-10-01/b.json', '2')
+    expect(await readdir(join(root, 'logs/2026-10-01'))).toEqual(['b.json'])
+    expect((await stat(join(root, 'logs'))).mode & 0o777).toBe(0o700)
+  })
 })

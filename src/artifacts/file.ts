@@ -17,15 +17,13 @@ export class FileArtifacts implements Artifacts {
 
   async write(path: string, content: string | Uint8Array): Promise<void> {
     const target = this.#locate(path)
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 })
-    const draft = `${target}${draftMark}${randomUUID()}`
     try {
-      // flush: a rename that reaches the disk before the content would leave an empty file after a power cut.
-      await writeFile(draft, content, { mode: 0o600, flag: 'wx', flush: true })
-      await rename(draft, target)
+      await replace(target, content)
     } catch (error) {
-      await rm(draft, { force: true })
-      throw error
+      if (!isMissing(error)) throw error
+      // The first file of its folder, or the folder was emptied and removed.
+      await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+      await replace(target, content)
     }
   }
 
@@ -67,6 +65,18 @@ export class FileArtifacts implements Artifacts {
     if (path.length <= 1024 && segments.every((name) => segment.test(name) && !name.includes(draftMark)))
       return join(this.#root, ...segments)
     throw new GuildError('GUILD_REQUEST_INVALID', { why: `${JSON.stringify(path.slice(0, 200))} is no artifact path` })
+  }
+}
+
+async function replace(target: string, content: string | Uint8Array): Promise<void> {
+  const draft = `${target}${draftMark}${randomUUID()}`
+  try {
+    // flush: a rename that reaches the disk before the content would leave an empty file after a power cut.
+    await writeFile(draft, content, { mode: 0o600, flag: 'wx', flush: true })
+    await rename(draft, target)
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
   }
 }
 

@@ -3,6 +3,7 @@ import type { Consumer, Delivery, Nack } from '../bus/bus.ts'
 import type { Database, Queryable } from '../database/database.ts'
 import { statements } from '../database/statements.ts'
 import { GuildError, isGuildError, reasonOf } from '../kernel/errors.ts'
+import { setOwn } from '../kernel/own.ts'
 import type { Log } from '../kernel/log.ts'
 import { topics } from '../kernel/topics.ts'
 import type { Tracer } from '../traces/tracer.ts'
@@ -153,8 +154,17 @@ function chain(head: ChainHead, entries: readonly Entry[]): readonly (ChainRow &
  * audit row with a replacement character is better than none.
  */
 function storable(value: unknown): unknown {
-  if (typeof value === 'string') return value.replaceAll('\u0000', '\uFFFD').toWellFormed()
+  if (typeof value === 'string') return storableText(value)
   if (Array.isArray(value)) return value.map(storable)
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [storable(key), storable(member)]))
+  const members: Record<string, unknown> = {}
+  for (const key of Object.keys(value)) {
+    setOwn(members, storableText(key), storable((value as Readonly<Record<string, unknown>>)[key])) // a key of its own
+  }
+  return members
+}
+
+function storableText(text: string): string {
+  const whole = text.isWellFormed() ? text : text.toWellFormed()
+  return whole.includes('\u0000') ? whole.replaceAll('\u0000', '\uFFFD') : whole
 }

@@ -15,7 +15,7 @@ import type { Ending } from './ending.ts'
 import { forgetJournal } from './forget-journal.ts'
 import type { Journal } from './journal.ts'
 import { runSpans } from './run-spans.ts'
-import { guardRun, learnJournal } from './run-guard.ts'
+import { type Guarded, guardRun, learnJournal } from './run-guard.ts'
 import { aStep, read } from './step.ts'
 import { systemText, transcript } from './transcript.ts'
 import { lastFinish, turnsOf } from './turns.ts'
@@ -34,6 +34,7 @@ export const executorGroup = 'executor'
  * artifacts. Only the worker whose epoch finished the run gets to write that file, so one that thaws late replaces nothing; a crash in
  * between is mended by the next delivery of the message (`restore-transcript.ts`).
  * @param agent null: the Codex could not be read
+ * @param guarded what has guarded the run, where there is one
  * @returns false: the store refused the transcript; the message is to come back
  */
 export async function finish(
@@ -42,6 +43,7 @@ export async function finish(
   event: GuildEvent,
   agent: CompiledAgent | null,
   given: Ending,
+  guarded: Guarded | null = null,
 ): Promise<boolean> {
   const { invocation } = journal
   // It goes to a row, an audit entry, a dead letter and a file, and may quote an error of any kind.
@@ -104,7 +106,7 @@ export async function finish(
     },
     'run finished',
   )
-  return transcriptRef === null || writeTranscript(deps, journal, event, agent, { ...ending, summary })
+  return transcriptRef === null || writeTranscript(deps, journal, event, agent, { ...ending, summary }, guarded)
 }
 
 /** What a run did, told from its journal, for when no model may be asked any more. */
@@ -147,6 +149,7 @@ export async function writeTranscript(
   event: GuildEvent,
   agent: CompiledAgent | null,
   ending: Ending,
+  guarded: Guarded | null = null,
 ): Promise<boolean> {
   const { artifacts, log } = deps
   const { invocation } = journal
@@ -154,7 +157,7 @@ export async function writeTranscript(
   if (path === null) return true
   const redactor = deps.redactor ?? standardRedactor
   // A log too: what the model saw, not what was behind the placeholders; nothing where the guard fails.
-  const messages = agent ? await seenMessages(deps, journal, event, agent) : []
+  const messages = agent ? await seenMessages(deps, journal, event, agent, guarded) : []
   const content = {
     format: transcriptFormat,
     invocation: { ...invocation, queued_at: invocation.queued_at.toISOString() },
@@ -170,7 +173,7 @@ export async function writeTranscript(
     steps: journal.all,
   }
   try {
-    await artifacts.write(path, JSON.stringify(content, null, 1))
+    await artifacts.write(path, JSON.stringify(content))
     return true
   } catch (error) {
     log.error({ invocationId: invocation.id, path, why: reasonOf(error) }, 'transcript not kept yet')
@@ -183,11 +186,16 @@ async function seenMessages(
   journal: Journal,
   event: GuildEvent,
   agent: CompiledAgent,
+  before: Guarded | null,
 ): Promise<readonly LlmMessage[]> {
   const nobody = { choice: { provider: '', model: '' }, steer: null, closing: null, trim: 0 }
   const withheld: readonly LlmMessage[] = [{ role: 'user', text: withheldStub }]
   try {
-    const guarded = guardRun(deps, journal, event, await deps.codex.at(journal.invocation.codex_commit), agent)
+    // The run's own guard has looked at all of this; anew where the rules have changed since.
+    const isCurrent = before !== null && before.serving === deps.codex.current().privacy
+    const guarded = isCurrent
+      ? before
+      : guardRun(deps, journal, event, await deps.codex.at(journal.invocation.codex_commit), agent)
     if (guarded.kind !== 'guarded') return withheld
     learnJournal(journal, guarded)
     return guarded.privacy.messages(transcript(journal, guarded.event, agent, nobody))

@@ -1,4 +1,4 @@
-import { inputBound } from '../ledger/price.ts'
+import { inputBound, roughBound } from '../ledger/price.ts'
 import type { LlmTool, ModelChoice } from '../llm/llm.ts'
 import { type Failed, overflow } from './pick-call.ts'
 import type { Run } from './run-context.ts'
@@ -20,13 +20,13 @@ export function fitted(
   const from = last?.request.alias === choice.alias ? last.request.trim : 0
   const tooLong = failures.findLast(({ code, alias }) => code === overflow && alias === choice.alias)
   const system = systemText(agent)
-  const bytes = (cut: number) =>
-    inputBound({
-      system,
-      messages: transcript(journal, event, agent, { ...whole, trim: cut }),
-      tools,
-      output: agent.output,
-    })
+  const bytes = (cut: number, enough = 0) => {
+    const messages = transcript(journal, event, agent, { ...whole, trim: cut })
+    const prompt = { system, messages, tools, output: agent.output }
+    // Most prompts are far from the limit: then nobody need measure them.
+    const rough = roughBound(prompt)
+    return rough <= enough ? rough : inputBound(prompt)
+  }
   const cut = rungsToCut({
     from,
     overflowed: tooLong?.trim ?? null,

@@ -7,6 +7,7 @@ import type { Integrity } from '../kernel/event.ts'
 import type { ExecutorDeps } from './executor-deps.ts'
 import type { BudgetView } from './degrade.ts'
 import type { Journal } from './journal.ts'
+import type { Guarded } from './run-guard.ts'
 import type { Spent } from './limits.ts'
 import { read } from './step.ts'
 import type { ToolReader } from './tool-reader.ts'
@@ -23,6 +24,8 @@ export interface Run {
   readonly tools: ToolReader
   /** what stands between what the run reads and whom it tells */
   readonly privacy: RunPrivacy
+  /** the guard as it was made for this attempt, with `privacy` and `event` */
+  readonly guarded: Guarded
   readonly budget: BudgetView
   /** the claim of this attempt */
   readonly claimedAtMs: number

@@ -1,4 +1,4 @@
-import type { CodexSnapshot, CompiledAgent } from '../codex/snapshot.ts'
+import type { CodexSnapshot, CompiledAgent, CompiledPrivacy } from '../codex/snapshot.ts'
 import { standardRedactor } from '../guards/privacy/redact.ts'
 import type { Named } from '../guards/privacy/placeholders.ts'
 import { privacyRules, RunPrivacy } from '../guards/privacy/run-privacy.ts'
@@ -17,6 +17,8 @@ export interface Guarded {
   readonly privacy: RunPrivacy
   /** as the run may see it */
   readonly event: GuildEvent
+  /** what the serving commit asked for when the rules were made */
+  readonly serving: CompiledPrivacy
 }
 
 /**
@@ -31,7 +33,8 @@ export function guardRun(
   agent: CompiledAgent,
 ): Guarded | Halt {
   const redactor = deps.redactor ?? standardRedactor
-  const rules = privacyRules(agent.manifest.spec.trust.redact, [snapshot.privacy, deps.codex.current().privacy])
+  const serving = deps.codex.current().privacy
+  const rules = privacyRules(agent.manifest.spec.trust.redact, [snapshot.privacy, serving])
   const privacy = new RunPrivacy(redactor, rules)
   const kept = mayRead(agent, eventClass(snapshot, event))
   if (!kept && journal.invocation.attempts === 1) {
@@ -46,7 +49,8 @@ export function guardRun(
       readonly subject: typeof subject
       readonly actor: typeof actor
     }
-    return { kind: 'guarded', privacy, event: { ...event, payload, metadata: { ...event.metadata, ...clean } } }
+    const seen = { ...event, payload, metadata: { ...event.metadata, ...clean } }
+    return { kind: 'guarded', privacy, event: seen, serving }
   } catch (error) {
     return guardEnding(error)
   }

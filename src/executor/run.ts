@@ -67,6 +67,7 @@ export async function runInvocation(
     journal,
     event: guarded.event,
     privacy: guarded.privacy,
+    guarded,
     snapshot,
     agent,
     chapter,
@@ -246,7 +247,7 @@ async function halt(
     }
   }
   if (stop.kind === 'suspended') return stop
-  return { kind: 'finished', kept: await finish(deps, journal, event, agent, stop.ending) }
+  return { kind: 'finished', kept: await finish(deps, journal, event, agent, stop.ending, run?.guarded ?? null) }
 }
 
 function summaryOf(output: JsonValue): string | null {

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { detectorClasses } from '../kernel/data-class.ts'
 import { integrities } from '../kernel/event.ts'
 import type { JsonValue } from '../kernel/json.ts'
+import { setOwn } from '../kernel/own.ts'
 import { levelNames } from '../ledger/ledger.ts'
 import { endReasons } from './ending.ts'
 
@@ -207,11 +208,12 @@ function copied(value: unknown, depth: number): JsonValue | undefined {
   if (depth >= copiedDepthMax || !isPlain(value)) {
     return JSON.parse(storableText(value)) as JsonValue // what JSON.stringify wrote is JSON
   }
-  const members = Object.entries(value).flatMap(([key, member]): (readonly [string, JsonValue])[] => {
-    const kept = copied(member, depth + 1)
-    return kept === undefined ? [] : [[storableString(key), kept]]
-  })
-  return Object.fromEntries(members)
+  const members: Record<string, JsonValue> = {}
+  for (const key of Object.keys(value)) {
+    const kept = copied((value as Readonly<Record<string, unknown>>)[key], depth + 1) // a key of its own
+    if (kept !== undefined) setOwn(members, storableString(key), kept)
+  }
+  return members
 }
 
 function isPlain(value: object): boolean {

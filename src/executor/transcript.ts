@@ -119,8 +119,20 @@ function opening(journal: Journal, event: GuildEvent, agent: CompiledAgent, left
   const told = once(event, `${tokensMax} ${agent.manifest.spec.trust.minIntegrity}`, () => [
     eventText(event, agent, tokensMax),
   ])
-  return [...context, ...told].join('\n\n')
+  return joinedOnce(event, [...context, ...told])
 }
+
+/** The same text, as the same object, for as long as its parts are: what is the same object is looked at, hashed and found again for nothing. */
+function joinedOnce(event: GuildEvent, parts: readonly string[]): string {
+  const before = joined.get(event)
+  if (before?.parts.length === parts.length && before.parts.every((part, index) => part === parts[index]))
+    return before.text
+  const text = parts.join('\n\n')
+  joined.set(event, { parts, text })
+  return text
+}
+
+const joined = new WeakMap<GuildEvent, { readonly parts: readonly string[]; readonly text: string }>()
 
 /** Each call tells the same again, and to fence pages of text takes a while; kept for as long as the step or the event is. */
 const fenced = new WeakMap<object, Map<string, readonly string[]>>()

@@ -75,8 +75,8 @@ export interface TrimNeed {
   /** what was too long for the provider; null: nothing was */
   readonly overflowed: number | null
   readonly rungs: number
-  /** size of the prompt without the first so many rungs */
-  readonly bytes: (rungs: number) => number
+  /** size of the prompt without the first so many rungs; where that is at most `enough`, any number from it to there will do */
+  readonly bytes: (rungs: number, enough?: number) => number
   readonly contextTokens: number
   readonly maxOutputTokens: number
 }
@@ -88,7 +88,7 @@ export function rungsToCut(need: TrimNeed): number {
   const before = overflowed === null ? null : bytes(Math.min(overflowed, rungs)) * shareAfterOverflow
   const max = before === null ? room : Math.min(room, before)
   let cut = Math.min(rungs, overflowed === null ? from : Math.max(from, overflowed + 1))
-  while (cut < rungs && bytes(cut) > max) cut += 1
+  while (cut < rungs && bytes(cut, max) > max) cut += 1
   return cut
 }
 

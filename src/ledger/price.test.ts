@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { LlmRequest } from '../llm/llm.ts'
-import { costMicros, inputBound, requirePrice, worstCase } from './price.ts'
+import { costMicros, inputBound, requirePrice, roughBound, worstCase } from './price.ts'
 
 /** 3 / 15 / 0.30 / 3.75 USD per million. */
 const price = {
@@ -113,6 +113,8 @@ describe('inputBound', () => {
           0,
         )
         expect(inputBound(request)).toBeGreaterThan(sent)
+        // A glance may say too much, never too little.
+        expect(roughBound(request)).toBeGreaterThanOrEqual(inputBound(request))
       }),
     )
   })

@@ -44,7 +44,20 @@ export function worstCase(
  * An upper bound of the input tokens of a request, strict mode (design: runs 3.4): a byte-level BPE token covers at least one byte, so
  * the UTF-8 bytes of everything sent, as JSON where it is JSON, and a fixed overhead are never too few. Text only.
  */
-export function inputBound(request: Pick<LlmRequest, 'system' | 'messages' | 'tools' | 'output'>): number {
+export function inputBound(request: Measured): number {
+  return sizeOf(request, bytesOf)
+}
+
+/** Not below `inputBound`, up to three times as much, and told without a look at the texts. */
+export function roughBound(request: Measured): number {
+  // No character takes more than three bytes for each of its units.
+  return sizeOf(request, (text) => text.length * 3)
+}
+
+type Measured = Pick<LlmRequest, 'system' | 'messages' | 'tools' | 'output'>
+
+function sizeOf(request: Measured, bytesOf: (text: string) => number): number {
+  const jsonBytes = (value: unknown) => bytesOf(JSON.stringify(value) ?? '')
   let bytes = overhead.request + bytesOf(request.system) + (request.output ? jsonBytes(request.output) : 0)
   for (const tool of request.tools) {
     bytes += overhead.tool + bytesOf(tool.name) + bytesOf(tool.description) + jsonBytes(tool.inputSchema)
@@ -81,8 +94,4 @@ function micros(parts: readonly (readonly [tokens: number, perMillion: number])[
 
 function bytesOf(text: string): number {
   return Buffer.byteLength(text)
-}
-
-function jsonBytes(value: unknown): number {
-  return bytesOf(JSON.stringify(value) ?? '')
 }

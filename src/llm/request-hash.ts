@@ -9,7 +9,7 @@ type Asked = Omit<LlmRequest, 'provider' | 'model' | 'facts'>
 export function requestHash(request: Asked): string {
   const asked = asAsked(request)
   const text = canonical(asked)
-  if (!idBody.test(text)) return sha256(text)
+  if (!holdsId(text)) return sha256(text)
   // In a name an id decides the order too.
   return someNameHoldsId(asked) ? canonicalHash(questionOf(request)) : sha256(text.replaceAll(ourIds, '$1_…'))
 }
@@ -17,10 +17,19 @@ export function requestHash(request: Asked): string {
 function someNameHoldsId(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   if (Array.isArray(value)) return value.some(someNameHoldsId)
-  return Object.entries(value).some(([name, member]) => idBody.test(name) || someNameHoldsId(member))
+  return Object.entries(value).some(([name, member]) => holdsId(name) || someNameHoldsId(member))
 }
 
-const idBody = /_[0-9a-hjkmnp-tv-z]{26}/
+/** A search for one character passes over pages of text in no time; the pattern would try each of them. */
+function holdsId(text: string): boolean {
+  for (let at = text.indexOf('_'); at >= 0; at = text.indexOf('_', at + 1)) {
+    idBody.lastIndex = at
+    if (idBody.test(text)) return true
+  }
+  return false
+}
+
+const idBody = /_[0-9a-hjkmnp-tv-z]{26}/y
 const ourIds = /\b(evt|inv|act|ntf|rcv|apr|aud|res|dec|msg)_[0-9a-hjkmnp-tv-z]{26}\b/g
 
 export function questionOf(request: Asked): object {

@@ -1,10 +1,10 @@
-import { type Detector, entropy, type Finding, matchesOf } from './finding.ts'
+import { type Detector, entropy, type Finding, matchAt } from './finding.ts'
 
 /**
  * Secrets without a shape of their own, known by what stands before them: `API_KEY=…`, `"password": "…"`, `Authorization: Bearer …`,
  * `postgres://user:…@host`. The value must also look like one, so that code which names a password survives.
  */
-const cores = ['passw', 'passphrase', 'pwd', 'secret', 'token', 'credential', 'key'] as const
+const marks = /passw|passphrase|pwd|secret|token|credential|key|bearer|basic/gi
 /** A key is a secret only by what stands before it: there are keys of caches, of maps and of keyboards. */
 const keyOf = /(?:api|access|auth|private|signing|encryption|account)[_-]?$/i
 const suffix = '(?:[_-]?(?:value|key|access[_-]?key|text|string|b64|base64|hash|prod|dev|test|live|[0-9]{1,2})){0,2}'
@@ -13,35 +13,46 @@ const assigned = new RegExp(
   String.raw`(?:passw(?:or)?d|passphrase|pwd|secret|token|credentials?|key)${suffix}\\?["'\`\]]{0,2}[ \t]{0,4}(?::=|=>|[:=])[ \t]{0,4}\\?["'\`]?([^\s"'\`,;<>(){}[\]\\]{8,256})`,
   'iy',
 )
-const bearer = /(?:bearer|basic)[ \t]{1,3}([A-Za-z0-9+/_.~=-]{16,2048})/gi
-const urlPassword = /:\/\/[^\s:@/?#"'<>]{0,128}:([^\s@/"'<>]{3,256})@/g
+const bearer = /(?:bearer|basic)[ \t]{1,3}([A-Za-z0-9+/_.~=-]{16,2048})/iy
+const urlPassword = /:\/\/[^\s:@/?#"'<>]{0,128}:([^\s@/"'<>]{3,256})@/y
 /** `https://ghtoken@host`: a user name that long and that random is a token. */
-const urlToken = /:\/\/([A-Za-z0-9_-]{20,128})@/g
+const urlToken = /:\/\/([A-Za-z0-9_-]{20,128})@/y
 
 export const credentials: Detector = {
   class: 'secrets',
   find(text) {
     const found: Finding[] = []
-    if (text.includes('://')) {
-      const what = { class: 'secrets', kind: 'url-password' } as const
-      found.push(...matchesOf(text, urlPassword, what, (value) => !isStandIn(value)))
-      found.push(...matchesOf(text, urlToken, what, isRandom))
+    for (let at = text.indexOf('://'); at >= 0; at = text.indexOf('://', at + 3)) {
+      const password = matchAt(text, urlPassword, at, { class: 'secrets', kind: 'url-password' })
+      if (password && !isStandIn(password.value)) found.push(password.finding)
+      const token = matchAt(text, urlToken, at, { class: 'secrets', kind: 'url-password' })
+      if (token && isRandom(token.value)) found.push(token.finding)
     }
-    const lower = lowered(text)
-    for (const core of cores) {
-      for (let at = lower.indexOf(core); at >= 0; at = lower.indexOf(core, at + core.length)) {
-        const finding = assignmentAt(text, at, core)
+    // One search for all names: most texts have none, and a copy in lower case would cost as much again.
+    const bearers: Finding[] = []
+    let bearerEnd = 0
+    marks.lastIndex = 0
+    for (let hit = marks.exec(text); hit !== null; hit = marks.exec(text)) {
+      const { index } = hit
+      const mark = hit[0].toLowerCase()
+      // One name may begin inside another: `secretoken`.
+      marks.lastIndex = index + 1
+      if (mark !== 'bearer' && mark !== 'basic') {
+        const finding = assignmentAt(text, index, mark)
         if (finding) found.push(finding)
+      } else if (index >= bearerEnd) {
+        const match = matchAt(text, bearer, index, { class: 'secrets', kind: 'credential' })
+        bearerEnd = match?.finding.end ?? bearerEnd
+        if (match && isRandom(match.value)) bearers.push(match.finding)
       }
     }
-    if (lower.includes('bearer ') || lower.includes('basic ')) {
-      found.push(...matchesOf(text, bearer, { class: 'secrets', kind: 'credential' }, isRandom))
-    }
+    found.push(...bearers)
     return found
   },
 }
 
-function assignmentAt(text: string, at: number, core: string): Finding | null {
+/** What the name of a secret that begins at `at` gives away; `core` is the part of it by which it was found. */
+export function assignmentAt(text: string, at: number, core: string): Finding | null {
   if (core === 'key' && !keyOf.test(text.slice(Math.max(0, at - 12), at))) return null
   assigned.lastIndex = at
   const match = assigned.exec(text)
@@ -51,12 +62,6 @@ function assignmentAt(text: string, at: number, core: string): Finding | null {
   if (!isCredential(core, value)) return null
   const start = at + whole.length - raw.length
   return { start, end: start + value.length, class: 'secrets', kind: core.startsWith('p') ? 'password' : 'credential' }
-}
-
-/** In lower case, place by place: some letters of other scripts change their length. */
-function lowered(text: string): string {
-  const lower = text.toLowerCase()
-  return lower.length === text.length ? lower : text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
 }
 
 /** Is `value`, found under the name of a secret, one? Used for text and for members of objects. */
@@ -81,12 +86,13 @@ export function isSecretName(name: string): boolean {
   return name.length <= 64 && secretName.test(name) && !/page|next|cursor/i.test(name)
 }
 
-function isRandom(value: string): boolean {
+/** Letters and digits as dice make them. */
+export function isRandom(value: string): boolean {
   return !isStandIn(value) && !isReference(value) && /\d/.test(value) && /[A-Za-z]/.test(value) && entropy(value) >= 3.2
 }
 
 /** What people write where a secret would stand. */
-function isStandIn(value: string): boolean {
+export function isStandIn(value: string): boolean {
   return (
     /^(?:[$%{<[*]|x{3,}|\.{3}|-{3}|your|my[-_]|example|changeme|change-me|redacted|placeholder|dummy|insert|replace|todo|null|undefined|true|false|none)/i.test(
       value,

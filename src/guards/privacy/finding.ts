@@ -36,6 +36,21 @@ export function matchesOf(
   return found
 }
 
+/** What a sticky pattern matches at `at`, or its first group where it has one; null: nothing. */
+export function matchAt(
+  text: string,
+  pattern: RegExp,
+  at: number,
+  what: Pick<Finding, 'class' | 'kind'>,
+): { readonly value: string; readonly finding: Finding } | null {
+  pattern.lastIndex = at
+  const match = pattern.exec(text)
+  if (!match) return null
+  const value = match[1] ?? match[0]
+  const start = at + match[0].lastIndexOf(value)
+  return { value, finding: { start, end: start + value.length, ...what } }
+}
+
 /** Bits of Shannon entropy per character: words of people are near 3, random base64 above 4. At most 256 characters are looked at. */
 export function entropy(text: string): number {
   const length = Math.min(text.length, 256)

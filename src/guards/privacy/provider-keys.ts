@@ -12,7 +12,7 @@ interface Shape {
 const notInWord = String.raw`(?<!(?<!\\)[A-Za-z0-9_])`
 
 /** Keys that say by their shape whose they are. Prefixes as the vendors document them for secret scanning. */
-const shapes: readonly Shape[] = [
+export const keyShapes: readonly Shape[] = [
   {
     kind: 'github-token',
     anchors: ['ghp_', 'gho_', 'ghu_', 'ghs_', 'ghr_'],
@@ -93,16 +93,19 @@ interface Anchor {
   readonly shape: Shape
 }
 
-/** Anchors by their first two characters: one pass over a text for all of them, with one look into a table for each place. */
-const byPair = new Map<number, Anchor[]>()
-const isPair = new Uint8Array(128 * 128)
-for (const shape of shapes) {
+/** Anchors by their first two characters. */
+const byPair = new Map<string, Anchor[]>()
+for (const shape of keyShapes) {
   for (const text of shape.anchors) {
-    const pair = text.charCodeAt(0) * 128 + text.charCodeAt(1)
-    isPair[pair] = 1
+    const pair = text.slice(0, 2)
     byPair.set(pair, [...(byPair.get(pair) ?? []), { text, shape }])
   }
 }
+/** One pass over a text for all of them: most texts have none, and a pattern is told so faster than a loop. */
+const anyAnchor = new RegExp(
+  keyShapes.flatMap(({ anchors }) => anchors.map((anchor) => anchor.replaceAll('.', String.raw`\.`))).join('|'),
+  'g',
+)
 
 export const providerKeys: Detector = {
   class: 'secrets',
@@ -114,19 +117,17 @@ export const providerKeys: Detector = {
   },
 }
 
-function anchoredIn(text: string): ReadonlySet<Shape> {
+/** The shapes of which an anchor is in the text. */
+export function anchoredIn(text: string): ReadonlySet<Shape> {
   const anchored = new Set<Shape>()
-  let before = text.charCodeAt(0)
-  for (let at = 1; at < text.length; at += 1) {
-    const code = text.charCodeAt(at)
-    const pair = before * 128 + code
-    // Beyond ASCII the sum may hit a pair by chance; the comparison below decides.
-    if (isPair[pair] === 1) {
-      for (const anchor of byPair.get(pair) ?? []) {
-        if (text.startsWith(anchor.text, at - 1)) anchored.add(anchor.shape)
-      }
+  anyAnchor.lastIndex = 0
+  for (let hit = anyAnchor.exec(text); hit !== null; hit = anyAnchor.exec(text)) {
+    // Anchors overlap, and one may begin inside another: all that begin here, then on from the next character.
+    const { index } = hit
+    for (const anchor of byPair.get(text.slice(index, index + 2)) ?? []) {
+      if (text.startsWith(anchor.text, index)) anchored.add(anchor.shape)
     }
-    before = code
+    anyAnchor.lastIndex = index + 1
   }
   return anchored
 }

@@ -16,7 +16,7 @@ import { forgetJournal } from './forget-journal.ts'
 import type { Journal } from './journal.ts'
 import { runSpans } from './run-spans.ts'
 import { type Guarded, guardRun, learnJournal } from './run-guard.ts'
-import { aStep, read } from './step.ts'
+import { aStep, read, type Step } from './step.ts'
 import { systemText, transcript } from './transcript.ts'
 import { lastFinish, turnsOf } from './turns.ts'
 
@@ -68,21 +68,10 @@ export async function finish(
     if (forgotten) await forgetJournal(tx, invocation.id)
     await releaseAdmission(tx, deps, journal, agent, state)
     if (state === 'DEAD') await deps.outbox.add(tx, topics.dead, [deadMessage(journal, detail)])
-    const at = journal.at
     const entry = auditMessage(auditEntry(journal, { ...ending, summary }, transcriptRef))
     return {
       beside: (same) => deps.outbox.add(same, topics.audit, [entry]),
-      steps: [
-        aStep({
-          seq,
-          attempt: 1,
-          kind: 'finish',
-          name: state,
-          status: 'DONE',
-          started_at: at,
-          response: { reason, detail },
-        }),
-      ],
+      steps: [finishStep(journal, seq, ending)],
       row: {
         state,
         reason,
@@ -107,6 +96,11 @@ export async function finish(
     'run finished',
   )
   return transcriptRef === null || writeTranscript(deps, journal, event, agent, { ...ending, summary }, guarded)
+}
+
+function finishStep(journal: Journal, seq: number, { state, reason, detail }: Ending): Step {
+  const response = { reason, detail }
+  return aStep({ seq, attempt: 1, kind: 'finish', name: state, status: 'DONE', started_at: journal.at, response })
 }
 
 /** What a run did, told from its journal, for when no model may be asked any more. */

@@ -20,7 +20,10 @@ describe('the secrets of this process', () => {
   })
 
   it('are no addresses of stores without a password: a finding names them', () => {
-    const open = { REDIS_URL: 'redis://cache.example.org:6379/3', DATABASE_URL: 'postgres://guild@db.example.org/guild' }
+    const open = {
+      REDIS_URL: 'redis://cache.example.org:6379/3',
+      DATABASE_URL: 'postgres://guild@db.example.org/guild',
+    }
     expect(ownSecrets({ settings: loadSettings(open), env: open })).toEqual([])
     const search = { DATABASE_URL: 'postgres://guild@db.example.org/guild?password=pa-word-of-it' }
     expect(ownSecrets({ settings: loadSettings(search), env: search })).toEqual([search.DATABASE_URL])

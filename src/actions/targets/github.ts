@@ -55,12 +55,12 @@ const contentRates: readonly CallRate[] = [
   { calls: 500, perMs: 3_600_000 },
 ]
 
-/** GitHub as a target (edges 3.1–3.3). One per connector. */
 /** GitHub ends a request after 10 s: docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts */
 const requestMsMax = 10_000
 const visibleWithinMs = 4_000
 const githubProbeAfterMs = [2_000, 10_000, createWithinMs + requestMsMax + visibleWithinMs] as const
 
+/** GitHub as a target (edges 3.1–3.3). One per connector. */
 export class GithubTarget implements Target {
   readonly system = 'github'
   readonly types = githubActionTypes

@@ -57,6 +57,24 @@ describe('auditWriter', () => {
     expect(await verifyAudit(db)).toMatchObject({ rows: before.rows + 21, problems: [] })
   })
 
+  it('appends the batches that come while one is being appended together, and tells each its own refusals', async () => {
+    let transactions = 0
+    const counted: Database = Object.create(db, {
+      transaction: {
+        value: <T>(work: Parameters<typeof db.transaction<T>>[0]) => {
+          transactions += 1
+          return db.transaction(work)
+        },
+      },
+    }) as Database // only asked for transactions
+    const writer = auditWriter({ db: counted, log: silentLog })
+    const bodies = [[entry('r1')], [entry('r2'), null], [entry('r3')], [null, entry('r4')]]
+    const nacks = await Promise.all(bodies.map((batch) => writer.handle(batch.map(delivery), signal)))
+    expect(transactions).toBe(2)
+    expect(nacks.map((of) => (of ?? []).map(({ id }) => id))).toEqual([[], ['msg_1'], [], ['msg_0']])
+    expect((await stored()).slice(-4).map(({ id }) => id)).toEqual(['aud_r1', 'aud_r2', 'aud_r3', 'aud_r4'])
+  })
+
   it('writes and verifies 1 000 rows in about a second of work', async () => {
     const before = await verifyAudit(db)
     const batches = Array.from({ length: 5 }, (_, batch) =>

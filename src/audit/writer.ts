@@ -27,11 +27,12 @@ const attemptsMax = 1_000
  * entry, or cannot be stored, goes to the dead letters with its reason; it never holds up the others.
  */
 export function auditWriter({ db, log, tracer }: AuditWriterDeps): Consumer {
+  const appends = new GatheredAppends((entries) => appendAll(db, entries, tracer))
   return {
     subscription: { topic: topics.audit, group: 'audit', maxInFlight: batchMax, batchMax, attemptsMax },
     async handle(batch) {
       const { entries, refused } = sortOut(batch)
-      const unstorable = await appendAll(db, entries, tracer)
+      const unstorable = await appends.add(entries)
       const dead = [...refused, ...unstorable]
       for (const { id, reason } of dead) log.error({ messageId: id, reason }, 'audit entry refused')
       return dead
@@ -89,6 +90,51 @@ function sortOut(batch: readonly Delivery[]): { entries: readonly Parsed[]; refu
     else refused.push({ id, dead: true, reason: `not an audit entry: ${z.prettifyError(result.error)}` })
   }
   return { entries, refused }
+}
+
+type Append = (entries: readonly Parsed[]) => Promise<readonly Nack[]>
+
+interface WaitingBatch {
+  readonly entries: readonly Parsed[]
+  readonly resolve: (nacks: readonly Nack[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** One writer at a time holds the chain: batches that come meanwhile are appended together, instead of each waiting for its lock. */
+class GatheredAppends {
+  readonly #append: Append
+  #waiting: WaitingBatch[] = []
+  #busy = false
+
+  constructor(append: Append) {
+    this.#append = append
+  }
+
+  /** @returns those of `entries` that the database refuses even alone */
+  add(entries: readonly Parsed[]): Promise<readonly Nack[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly Nack[]>()
+    this.#waiting.push({ entries, resolve, reject })
+    if (!this.#busy) void this.#turns()
+    return promise
+  }
+
+  /** Never rejects. What is waiting is bounded by what the bus hands out. */
+  async #turns(): Promise<void> {
+    this.#busy = true
+    while (this.#waiting.length > 0) {
+      const batches = this.#waiting
+      this.#waiting = []
+      try {
+        const nacks = await this.#append(batches.flatMap(({ entries }) => entries))
+        const byId = new Map(nacks.map((nack) => [nack.id, nack]))
+        for (const { entries, resolve } of batches)
+          resolve(entries.flatMap(({ messageId }) => byId.get(messageId) ?? []))
+      } catch (error) {
+        for (const { reject } of batches) reject(error)
+      }
+    }
+    this.#busy = false
+  }
 }
 
 /** @returns those that the database refuses even alone */

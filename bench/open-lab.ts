@@ -14,7 +14,7 @@ export interface OpenLab extends Lab, AsyncDisposable {
 }
 
 // What a small server of its own would be given. Durability is that of production; nothing else is tuned.
-const postgresSettings = ['shared_buffers=512MB', 'max_wal_size=4GB', 'shared_preload_libraries=pg_stat_statements']
+const postgresSettings = ['shared_buffers=512MB', 'max_wal_size=4GB']
 const memory = 'shared_buffers 512 MB, max_wal_size 4 GB'
 
 export function openLab(options: { quick: boolean; repetitions: number; say: (line: string) => void }): OpenLab {

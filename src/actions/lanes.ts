@@ -203,10 +203,13 @@ export class ActionLanes {
   async #claim(head: LaneHead, sentAt: Date, request: RenderedRequest, seen: Comparison | null): Promise<Claim | null> {
     const until = new Date(sentAt.getTime() + leaseMs)
     return this.#deps.db.transaction(async (tx) => {
-      await tx.query(sql.lockLane, [[head.connector], [head.target]])
       const params = [head.id, head.lease_epoch, this.#deps.owner, until, sentAt, JSON.stringify(request)]
       const states = [seen && JSON.stringify(seen.before), seen && JSON.stringify(seen.after)]
-      const { rows } = await tx.query<Claim>(sql.claimCall, [...params, ...states])
+      // In one breath: the second begins when the lock is ours.
+      const [, { rows }] = await Promise.all([
+        tx.query(sql.lockLane, [[head.connector], [head.target]]),
+        tx.query<Claim>(sql.claimCall, [...params, ...states]),
+      ])
       return rows[0] ?? null
     })
   }

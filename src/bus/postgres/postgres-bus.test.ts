@@ -40,6 +40,34 @@ it.skipIf(server === null)('clears away what messages leave behind, by their num
   await database.close()
 })
 
+// A process that is stopped while the rows of its claim travel keeps its statement, and all that this has locked, open.
+it.skipIf(server === null)('waits for no consumer that is frozen while it claims', async () => {
+  const database = await openTestPostgres()
+  if (database === null) throw new Error('the server has gone')
+  const bus = new PostgresBus({ database, clock: systemClock, log: silentLog })
+  await bus.ensureGroup({ topic: 'test.frozen', group: 'g' })
+  await bus.publish(
+    'test.frozen',
+    ['a', 'b', 'c', 'd'].map((id) => ({ id, body: null })),
+  )
+  const ids = async (db: Queryable, max: number) => {
+    const text = `SELECT c.id FROM guild_bus.groups g, guild_bus.take(g.id, $1::integer, 15000, NULL) AS c WHERE g.topic = 'test.frozen'`
+    return (await db.query<{ id: string }>({ name: '', text }, [max])).rows.map(({ id }) => id)
+  }
+  const taken = Promise.withResolvers<readonly string[]>()
+  const thaw = Promise.withResolvers<void>()
+  const frozen = database.transaction(async (tx) => {
+    taken.resolve(await ids(tx, 2))
+    await thaw.promise
+  })
+  expect(await taken.promise).toEqual(['a', 'b'])
+  expect(await ids(database, 4)).toEqual(['c', 'd'])
+  thaw.resolve()
+  await frozen
+  await bus.close()
+  await database.close()
+})
+
 // A queue is empty most of the time, and then everything that plans by its size takes it for nothing.
 it.skipIf(server === null)(
   'reads what it settles and nothing else, also in a queue that was last seen empty',

@@ -4,7 +4,8 @@
 -- A message with a key is claimed in its row as before, where those behind it look for it; `take` leaves that to `claim` (0015), and a
 -- server that began before this migration goes on with `claim` and `settle` alone. Claims of both kinds are numbered by one sequence.
 -- A message that is open is either in `deliveries` or in one row of `held`, in every snapshot.
--- Advisory lock (20775, group): who takes from a group, and who delivers to it from the log: one at a time.
+-- Advisory lock (20781, group): who takes from a group, and who delivers to it from the log: one at a time. Nobody waits for it to take:
+-- its holder may be frozen while the answer travels, so whoever does not get it claims in rows.
 CREATE TABLE guild_bus.held (
   group_id  integer NOT NULL,
   claim     bigint NOT NULL,
@@ -55,7 +56,7 @@ BEGIN
 END $$;
 
 -- Claims up to p_max messages, best rank first, one per key. At least one row: with a null position it only says when to come again.
--- Who takes from a group does it alone, so that rows need not be locked before they are taken away.
+-- Who takes from a group does it alone, so that rows need not be locked before they are taken away; a second one claims in rows.
 -- The planner is held to the indexes and to one row after another (see 0004); no plan depends on what it is asked for.
 CREATE FUNCTION guild_bus.take(p_group integer, p_max integer, p_lease_ms integer, p_now timestamptz)
 RETURNS TABLE ("position" bigint, claim bigint, held boolean, id text, topic text, key text, lane smallint, body text,
@@ -65,13 +66,15 @@ SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
   v_now     timestamptz;
+  v_alone   boolean;
   v_held    timestamptz;
   v_due     timestamptz;
   v_due_ms  double precision;
   v_lapsed  integer := 0;
   v_count   integer := 0;
 BEGIN
-  PERFORM set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(20775, p_group);
+  PERFORM set_config('synchronous_commit', 'off', true);
+  v_alone := pg_try_advisory_xact_lock(20781, p_group);
   v_now := guild_bus.time(p_now);
   v_held := (SELECT min(h.due_at) FROM guild_bus.held h WHERE h.group_id = p_group);
   IF v_held <= v_now THEN
@@ -82,7 +85,7 @@ BEGIN
   v_due := (SELECT d.due_at FROM guild_bus.deliveries d
             WHERE d.group_id = p_group AND d.state IN ('delayed', 'claimed') ORDER BY d.due_at LIMIT 1);
 
-  IF v_due IS NULL OR v_due > v_now THEN
+  IF v_alone AND (v_due IS NULL OR v_due > v_now) THEN
     v_due_ms := extract(epoch FROM least(v_held, v_due, v_now + p_lease_ms * interval '1 ms') - v_now) * 1000;
     RETURN QUERY
       WITH picked AS MATERIALIZED (
@@ -112,7 +115,7 @@ BEGIN
     END IF;
   END IF;
 
-  -- Something is due, or has a key.
+  -- Something is due, or has a key, or somebody else is taking.
   RETURN QUERY
     SELECT c."position", c.claim, false, c.id, c.topic, c.key, c.lane, c.body, c.published_at, c.attempt,
            least(c.next_due_ms, extract(epoch FROM v_held - v_now) * 1000)
@@ -251,7 +254,7 @@ RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
   v_count  integer;
 BEGIN
-  PERFORM pg_advisory_xact_lock(20775, p_group);
+  PERFORM pg_advisory_xact_lock(20781, p_group);
   INSERT INTO guild_bus.deliveries (message, group_id, order_key, rank, lane, state, due_at)
   SELECT m.id, p_group, guild_bus.order_key(m.topic, m.key), guild_bus.rank(m.lane, coalesce(m.not_before, m.published_at)), m.lane,
          CASE WHEN m.not_before > p_now THEN 'delayed' ELSE 'ready' END,
